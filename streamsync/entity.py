@@ -1,0 +1,76 @@
+"""What an entity declaration is made of: one place says method, scope, fields, cleaning rules, tables, keys.
+
+Declarations live with their connector (`erp/millennium/customers.py`, …); `sync` cleans by them and `store`
+builds its COPY and merge from them. Only the shapes are here, so that neither needs to know the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What an entity is read per: the whole ERP, one storefront, or one branch."""
+
+    ERP = "erp"
+    VITRINE = "vitrine"
+    FILIAL = "filial"
+
+
+class FieldRejected(ValueError):
+    """A value that a rule cannot accept. `reason` is a fixed phrase, never the value itself."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+#: A cleaning rule: raw JSON value in, database value out (None = absent). Raises FieldRejected.
+Rule = Callable[[object], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column and where its value comes from."""
+
+    column: str
+    pg_type: str
+    source: str
+    rule: Rule
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A target table. `tenant_id` is its first key column everywhere and is not repeated here.
+
+    `key` names the rest of the primary key. For a child, `source` is the ERP field holding the nested
+    list, and `parent_key` names the parent's key columns that are copied into each row.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    fields: tuple[Field, ...]
+    source: str = ""
+    parent_key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity of an ERP and the tables that keep it.
+
+    `scope_column` is the parent's column that holds the scope (a storefront's id) and is part of its key;
+    empty for entities read per ERP. `version_column` orders two states of one record: an older one never
+    overwrites a newer one.
+    """
+
+    name: str
+    method: str
+    scope: Scope
+    table: Table
+    children: tuple[Table, ...] = ()
+    scope_column: str = ""
+    version_column: str = "trans_id"
+    parameters: tuple[tuple[str, str], ...] = ()
