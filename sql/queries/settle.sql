@@ -1,0 +1,110 @@
+-- Ends of attempts, in batches. Each one carries its claim's fence; what does not match is left alone.
+
+-- name: coalesce_waiting
+-- A running job goes back to waiting while another waits: the other is cancelled, its ticks go to the first.
+UPDATE job_run w
+   SET state = 'cancelled', finished_at = now(), error_class = 'coalesced', coalesced_into = j.job_id,
+       error_message = format('job %%s of the same tenant and kind waits again', j.job_id)
+  FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[], %(states)s::text[]) AS o(job_id, fence, state)
+  JOIN job_run j ON j.job_id = o.job_id AND j.fence = o.fence AND j.state = 'running'
+  JOIN tenant_fence f ON f.tenant_id = j.tenant_id AND f.fence = o.fence
+ WHERE o.state IN ('scheduled', 'retrying')
+   AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying');
+
+-- name: settle
+-- Record how attempts ended. Returns those recorded; the others were lost to a newer claim.
+WITH outcome AS (
+    SELECT *
+      FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[], %(states)s::text[], %(outcomes)s::text[],
+                  %(delays_ms)s::bigint[], %(error_classes)s::text[], %(error_statuses)s::int[],
+                  %(error_messages)s::text[])
+        AS o(job_id, fence, state, outcome, delay_ms, error_class, error_status, error_message)
+), fenced AS (
+    SELECT f.tenant_id, f.fence, o.job_id
+      FROM outcome o
+      JOIN job_run j ON j.job_id = o.job_id
+      JOIN tenant_fence f ON f.tenant_id = j.tenant_id AND f.fence = o.fence
+     ORDER BY f.tenant_id
+       FOR NO KEY UPDATE OF f
+), settled AS (
+    UPDATE job_run j
+       SET state = o.state,
+           attempt = j.attempt + CASE WHEN o.state = 'retrying' THEN 1 ELSE 0 END,
+           deliveries = 0,
+           entry = CASE WHEN o.state IN ('scheduled', 'retrying') THEN NULL ELSE j.entry END,
+           due_at = CASE WHEN o.state IN ('scheduled', 'retrying')
+                         THEN now() + o.delay_ms * interval '1 millisecond' ELSE j.due_at END,
+           finished_at = CASE WHEN o.state IN ('scheduled', 'retrying') THEN NULL ELSE clock_timestamp() END,
+           duration_ms = CASE WHEN o.state IN ('scheduled', 'retrying') THEN NULL
+                              ELSE (extract(epoch FROM clock_timestamp() - j.started_at) * 1000)::bigint END,
+           error_class = o.error_class, error_status = o.error_status, error_message = o.error_message,
+           tick_ids = j.tick_ids || coalesce(w.tick_ids, '{}'),
+           full_read = j.full_read OR coalesce(w.full_read, false)
+      FROM outcome o
+      JOIN fenced f ON f.job_id = o.job_id
+      LEFT JOIN LATERAL (
+           SELECT array_agg(tick.id) FILTER (WHERE tick.id IS NOT NULL) AS tick_ids, bool_or(c.full_read) AS full_read
+             FROM job_run c LEFT JOIN LATERAL unnest(c.tick_ids) AS tick(id) ON true
+            WHERE c.coalesced_into = o.job_id AND c.finished_at = now()
+      ) w ON true
+     WHERE j.job_id = o.job_id AND j.state = 'running' AND j.fence = o.fence
+    RETURNING j.job_id, j.fence, j.attempt
+), closed AS (
+    UPDATE job_attempt a
+       SET finished_at = clock_timestamp(), outcome = o.outcome,
+           error_class = o.error_class, error_status = o.error_status, error_message = o.error_message
+      FROM settled s
+      JOIN outcome o ON o.job_id = s.job_id
+     WHERE a.job_id = s.job_id AND a.fence = s.fence AND a.outcome IS NULL
+)
+SELECT job_id, attempt FROM settled;
+
+-- name: release_taken_over
+-- Entries of a dead worker whose tenant is busy: their jobs wait again, no attempt spent. The job is known by
+-- the entry this worker took over, so nobody else can be running it under that entry.
+WITH released AS (
+    UPDATE job_run j
+       SET state = 'scheduled', entry = NULL, due_at = now() + %(delay_ms)s * interval '1 millisecond'
+      FROM unnest(%(job_ids)s::bigint[], %(entries)s::text[]) AS d(job_id, entry)
+     WHERE j.job_id = d.job_id AND j.state = 'running' AND j.entry = d.entry
+       AND NOT EXISTS (SELECT 1 FROM job_run w
+                        WHERE w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying'))
+    RETURNING j.job_id, j.fence
+), merged AS (
+    UPDATE job_run j
+       SET state = 'cancelled', entry = NULL, finished_at = now(), error_class = 'coalesced',
+           coalesced_into = w.job_id,
+           error_message = format('its worker died, and job %%s of the same tenant and kind waits', w.job_id)
+      FROM unnest(%(job_ids)s::bigint[], %(entries)s::text[]) AS d(job_id, entry), job_run w
+     WHERE j.job_id = d.job_id AND j.state = 'running' AND j.entry = d.entry
+       AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying')
+    RETURNING j.job_id, j.fence, j.tick_ids, j.full_read, w.job_id AS into_job_id
+), noted AS (
+    UPDATE job_run w SET tick_ids = w.tick_ids || m.tick_ids, full_read = w.full_read OR m.full_read
+      FROM merged m WHERE w.job_id = m.into_job_id
+), closed AS (
+    UPDATE job_attempt a SET finished_at = now(), outcome = 'lost'
+      FROM (SELECT job_id, fence FROM released UNION ALL SELECT job_id, fence FROM merged) r
+     WHERE a.job_id = r.job_id AND a.fence = r.fence AND a.outcome IS NULL
+)
+SELECT job_id FROM released;
+
+-- name: jobs_of_entries
+-- Jobs that run under entries which Redis no longer holds.
+SELECT job_id, tenant_id, kind, attempt, entry FROM job_run WHERE state = 'running' AND entry = ANY(%(entries)s::text[]);
+
+-- name: recent_starts
+-- Job starts of the last window: their ids and ages in ms, to tell a limit that Redis forgot.
+SELECT job_id || '.' || fence AS permit, (extract(epoch FROM now() - started_at) * 1000)::bigint AS age_ms
+  FROM job_attempt
+ WHERE started_at > now() - %(window_ms)s * interval '1 millisecond'
+ ORDER BY started_at DESC
+ LIMIT 100000;
+
+-- name: request_cancel
+-- Ask that jobs be cancelled: a waiting one ends at its claim, a running one at its next page boundary.
+UPDATE job_run
+   SET cancel_requested_at = now(), cancel_requested_by = %(who)s
+ WHERE job_id = ANY(%(job_ids)s::bigint[]) AND state IN ('scheduled', 'retrying', 'running')
+   AND cancel_requested_at IS NULL
+RETURNING job_id;

@@ -1,0 +1,66 @@
+-- Tenants.
+
+-- name: put_tenant
+-- Add a tenant, or bring one up to date. Its fence row is made with it, so that a claim can lock it.
+WITH tenant_row AS (
+    INSERT INTO tenant (tenant_id, name, connector, base_url, auth_mode, credential, vitrines, active)
+    VALUES (%(tenant_id)s, %(name)s, %(connector)s, %(base_url)s, %(auth_mode)s, %(credential)s, %(vitrines)s, %(active)s)
+    ON CONFLICT (tenant_id) DO UPDATE
+       SET name = EXCLUDED.name, connector = EXCLUDED.connector, base_url = EXCLUDED.base_url,
+           auth_mode = EXCLUDED.auth_mode, credential = EXCLUDED.credential, vitrines = EXCLUDED.vitrines,
+           active = EXCLUDED.active, updated_at = now()
+     WHERE %(replace)s
+    RETURNING tenant_id, xmax = 0 AS created
+), fence AS (
+    INSERT INTO tenant_fence (tenant_id) SELECT tenant_id FROM tenant_row WHERE created
+)
+SELECT created FROM tenant_row;
+
+-- name: list_tenants
+-- A page of tenants by key, with how fresh each kind is.
+SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vitrines, t.created_at, t.updated_at,
+       (SELECT max(j.finished_at) FROM job_run j WHERE j.tenant_id = t.tenant_id AND j.state = 'succeeded') AS last_success_at
+  FROM tenant t
+ WHERE t.tenant_id > %(after)s AND (%(active)s::boolean IS NULL OR t.active = %(active)s)
+ ORDER BY t.tenant_id
+ LIMIT %(limit)s;
+
+-- name: show_tenant
+-- One tenant, without its credential.
+SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vitrines, t.created_at, t.updated_at,
+       (SELECT max(j.finished_at) FROM job_run j WHERE j.tenant_id = t.tenant_id AND j.state = 'succeeded') AS last_success_at
+  FROM tenant t
+ WHERE t.tenant_id = %(tenant_id)s;
+
+-- name: set_tenant_active
+-- Enable or disable tenants; returns those that exist.
+UPDATE tenant SET active = %(active)s, updated_at = now()
+ WHERE tenant_id = ANY(%(tenant_ids)s::text[])
+RETURNING tenant_id;
+
+-- name: existing_tenants
+-- Which of these tenants exist.
+SELECT tenant_id FROM tenant WHERE tenant_id = ANY(%(tenant_ids)s::text[]);
+
+-- name: cursors
+-- How far an entity of a tenant has been read, per scope.
+SELECT scope, cursor FROM sync_state WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;
+
+-- name: claim_stands
+-- Whether a claim is still the newest of its tenant and its job still runs, and whether a cancel was asked for.
+SELECT j.cancel_requested_at IS NOT NULL AS cancel_requested
+  FROM job_run j
+  JOIN tenant_fence f ON f.tenant_id = j.tenant_id AND f.fence = j.fence
+ WHERE j.job_id = %(job_id)s AND j.fence = %(fence)s AND j.state = 'running';
+
+-- name: jobs_by_state
+-- Jobs of the ledger by state and kind.
+SELECT kind, state, count(*) AS jobs FROM job_run GROUP BY kind, state ORDER BY kind, state;
+
+-- name: put_queue_setting
+-- Remember what a queue was set up with; the first to start decides.
+INSERT INTO queue_setting (queue, partitions) VALUES (%(queue)s, %(partitions)s) ON CONFLICT (queue) DO NOTHING;
+
+-- name: queue_partitions
+-- What the queue was set up with.
+SELECT partitions FROM queue_setting WHERE queue = %(queue)s;

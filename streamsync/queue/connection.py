@@ -1,0 +1,100 @@
+"""Connections to Redis, every setting explicit, and the translation of Redis' errors into ours.
+
+redis-py's defaults are wrong for a queue: a silent retry repeats a command whose reply was lost (two
+entries from one XADD) and a BLOCK longer than the socket timeout is tried eleven times before it fails.
+So nothing is retried here; callers are loops that know what may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError as RedisConnectionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+)
+
+from streamsync.errors import ConfigurationError, QueueUnavailable
+
+#: Longest wait for a reply of a command that does not block.
+COMMAND_TIMEOUT_SECONDS: Final = 5.0
+
+#: Answers of a server that will be well again: restarting, failing over, out of memory or disk.
+_PASSING = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "UNBLOCKED",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "BUSY ",
+    "max number of clients",
+)
+
+T = TypeVar("T")
+
+
+class GroupMissing(QueueUnavailable):
+    """The consumer group is gone: Redis forgot. It must be created again from the stream's beginning."""
+
+
+def connect(url: str, *, max_connections: int = 256) -> Redis:
+    """A client for short commands. It connects at first use; close it with `aclose()`."""
+    return Redis.from_url(
+        url,
+        protocol=2,
+        decode_responses=False,
+        socket_timeout=COMMAND_TIMEOUT_SECONDS,
+        socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=0,
+        max_connections=max_connections,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+    )
+
+
+async def run(command: Awaitable[T], *, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS + 1) -> T:
+    """Await a command within a time limit, with Redis' errors translated.
+
+    Raises GroupMissing, QueueUnavailable (wait and go on) or ConfigurationError (wrong password or rights).
+    Other answers of the server are mistakes of ours and pass through.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await command
+    except (AuthenticationError, AuthorizationError) as error:
+        raise ConfigurationError(f"REDIS_URL: the server refuses the user or the password ({error})") from error
+    except (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError) as error:
+        if any(word in str(error) for word in ("NOAUTH", "WRONGPASS")):
+            raise ConfigurationError(f"REDIS_URL: the server refuses the user or the password ({error})") from error
+        raise QueueUnavailable(f"Redis is away: {type(error).__name__}") from error
+    except NoScriptError:
+        raise
+    except ResponseError as error:
+        text = str(error)
+        if "NOGROUP" in text or "no such key" in text:
+            raise GroupMissing("the consumer group is missing") from error
+        if any(word in text for word in _PASSING):
+            raise QueueUnavailable(f"Redis cannot serve now: {text.split(' ', 1)[0]}") from error
+        raise
+    except RedisError as error:
+        raise QueueUnavailable(f"Redis is away: {type(error).__name__}") from error
+
+
+async def call(client: Redis, *arguments: Any) -> Any:
+    """One plain command through `run`."""
+    return await run(client.execute_command(*arguments))
