@@ -1,0 +1,1 @@
+"""Fixtures, one plugin per subject; `tests/conftest.py` lists them."""
