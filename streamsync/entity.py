@@ -27,19 +27,28 @@ class FieldRejected(ValueError):
         self.reason = reason
 
 
-#: A cleaning rule: raw JSON value in, database value out (None = absent). Raises FieldRejected.
-Rule = Callable[[object], object]
+#: A cleaning rule: raw JSON values in, as many as the field has sources; database value out (None = absent).
+#: Raises FieldRejected.
+Rule = Callable[..., object]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column and where its value comes from."""
+    """One column and where its value comes from: ERP fields (lower case) through a rule.
+
+    A field without sources is filled by the sync with the scope (a storefront's id).
+    """
 
     column: str
     pg_type: str
-    source: str
     rule: Rule
+    sources: tuple[str, ...]
     required: bool = False
+
+
+def field(column: str, pg_type: str, rule: Rule, *sources: str, required: bool = False) -> Field:
+    """A Field in one line of a declaration; without sources it is named like its column."""
+    return Field(column, pg_type, rule, sources or (column,), required)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class Entity:
     """An entity of an ERP and the tables that keep it.
 
     `scope_column` is the parent's column that holds the scope (a storefront's id) and is part of its key;
-    empty for entities read per ERP. `version_column` orders two states of one record: an older one never
+    empty for entities read per ERP. `method` is the ERP's name for reading it, `parameters` are always sent. `version_column` orders two states of one record: an older one never
     overwrites a newer one.
     """
 

@@ -1,0 +1,74 @@
+"""What a connector is: pages of raw records of an entity and scope since a cursor.
+
+A third party registers a connector through the entry-point group `streamsync.connectors`; the value is a
+callable like `Millennium` in `erp/millennium/connector.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Final, Protocol
+
+from streamsync.entity import Entity
+from streamsync.erp.http import ErpHttp
+from streamsync.errors import PermanentError
+
+#: Entry-point group of third parties' connectors.
+GROUP: Final = "streamsync.connectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach one tenant's ERP. The password never shows in a repr."""
+
+    tenant_id: str
+    base_url: str
+    auth_mode: str
+    username: str
+    password: str = field(repr=False)
+    vitrines: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of raw records; `cursor` is the highest one among them, None for an empty page."""
+
+    records: Sequence[Mapping[str, Any]]
+    cursor: int | None
+    size_bytes: int
+
+
+class Connector(Protocol):
+    """One tenant's ERP during one sync."""
+
+    def entity(self, name: str) -> Entity:
+        """The declaration of an entity. Raises PermanentError(`unknown_entity`)."""
+        ...
+
+    async def scopes(self, entity: Entity) -> Sequence[str]:
+        """What the entity is read per: ids of storefronts or branches, or `[""]`."""
+        ...
+
+    async def page(self, entity: Entity, scope: str, cursor: int, size: int) -> Page:
+        """Records changed at or after `cursor`, at most `size`, in the ERP's order."""
+        ...
+
+
+class ConnectorFactory(Protocol):
+    """Makes a connector for one sync."""
+
+    def __call__(self, access: Access, http: ErpHttp) -> Connector: ...
+
+
+def find_connector(name: str) -> ConnectorFactory:
+    """The connector of that name. Raises PermanentError(`unknown_connector`)."""
+    if name == "millennium":
+        from streamsync.erp.millennium.connector import Millennium
+
+        return Millennium
+    for entry in entry_points(group=GROUP, name=name):
+        factory: ConnectorFactory = entry.load()
+        return factory
+    raise PermanentError("unknown_connector", f"no connector is called {name!r}; registered ones are in group {GROUP}")

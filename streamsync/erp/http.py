@@ -1,0 +1,128 @@
+"""All of HTTP: one bounded request at a time, its failures classified.
+
+Bounds: time to connect, time without a byte, time for the whole page, size of the decoded answer (a gzip
+bomb is stopped while it unpacks). Redirects are not followed: a credential goes only where it was meant to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import httpx
+
+from streamsync.config import Settings
+from streamsync.errors import PermanentError, TransientError
+from streamsync.metrics import ERP_REQUEST_SECONDS
+
+#: Waits for a permit of the request limit; None where no limit is set.
+TakePermit = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that arrived whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ErpHttp:
+    """The worker's HTTP client. Open it with `async with`; one per process, shared by all its syncs."""
+
+    def __init__(self, settings: Settings, *, take_permit: TakePermit | None = None) -> None:
+        self._settings = settings
+        self._take_permit = take_permit
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=httpx.Timeout(
+                settings.erp_read_timeout_seconds,
+                connect=settings.erp_connect_timeout_seconds,
+                pool=settings.erp_page_timeout_seconds,
+            ),
+            limits=httpx.Limits(
+                max_connections=settings.concurrency + 8,
+                max_keepalive_connections=settings.concurrency + 8,
+                keepalive_expiry=15,
+            ),
+            headers={"Accept-Charset": "utf-8", "User-Agent": "streamsync"},
+        )
+
+    async def __aenter__(self) -> ErpHttp:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(
+        self, url: str, *, parameters: Mapping[str, str], headers: Mapping[str, str], auth: tuple[str, str] | None
+    ) -> Answer:
+        """One GET. Raises TransientError (`erp_timeout`, `erp_connection`, `erp_too_large`) or PermanentError
+        (`erp_url`); HTTP errors are answers, and for the connector to judge."""
+        if self._take_permit is not None:
+            await self._take_permit()
+        host = urlsplit(url).hostname or "?"
+        started = time.perf_counter()
+        status = "none"
+        try:
+            async with (
+                self._classified(host),
+                asyncio.timeout(self._settings.erp_page_timeout_seconds),
+                self._client.stream("GET", url, params=dict(parameters), headers=dict(headers), auth=auth) as response,
+            ):
+                body = await self._read(response, host)
+                status = f"{response.status_code // 100}xx"
+                return Answer(response.status_code, response.headers, body)
+        finally:
+            ERP_REQUEST_SECONDS.labels(status=status).observe(time.perf_counter() - started)
+
+    async def _read(self, response: httpx.Response, host: str) -> bytes:
+        limit = self._settings.erp_response_max_bytes
+        chunks = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > limit:
+                raise TransientError("erp_too_large", f"{host} sent more than {limit} bytes in one answer")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    @asynccontextmanager
+    async def _classified(self, host: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise TransientError("erp_timeout", f"{host} did not answer in time ({type(error).__name__})") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise PermanentError("erp_url", "the tenant's base URL is not an http(s) URL") from error
+        except httpx.HTTPError as error:
+            raise TransientError("erp_connection", f"{host}: {type(error).__name__}") from error
+
+    def retry_after_seconds(self, answer: Answer, *, now: datetime | None = None) -> float | None:
+        """What `Retry-After` asks for, in seconds or as a date, capped by the setting; None if it says nothing."""
+        text = answer.headers.get("retry-after", "").strip()
+        if not text:
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            try:
+                moment = parsedate_to_datetime(text)
+            except ValueError:
+                return None
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+        if seconds != seconds:  # NaN
+            return None
+        return min(max(seconds, 0.0), float(self._settings.retry_after_max_seconds))

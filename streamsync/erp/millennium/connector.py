@@ -1,0 +1,83 @@
+"""Linx e-Millennium (`millenium_eco`): one tenant's ERP during one sync. Calls are strictly sequential."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from streamsync.entity import Entity, Scope
+from streamsync.erp.connector import Access, Page
+from streamsync.erp.http import ErpHttp
+from streamsync.erp.millennium.customers import CUSTOMERS
+from streamsync.erp.millennium.decode import error_of, records_of
+from streamsync.erp.millennium.products import PRODUCTS
+from streamsync.errors import PermanentError, TransientError
+
+_ENTITIES: Final = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS)}
+
+#: From this size on decoding leaves the event loop, so that heartbeats are not starved.
+_DECODE_IN_THREAD_BYTES: Final = 256 * 1024
+
+#: Both are sent: without them the server answers XML, and not every version looks at the same one.
+_HEADERS: Final = {"Accept": "application/json"}
+_FORMAT: Final = {"$format": "json"}
+
+
+class Millennium:
+    """A `Connector`."""
+
+    def __init__(self, access: Access, http: ErpHttp) -> None:
+        if access.auth_mode != "basic":
+            raise PermanentError("erp_auth_mode", f"auth mode {access.auth_mode!r} is not known; use basic")
+        self._access = access
+        self._http = http
+        self._host = urlsplit(access.base_url).hostname or "?"
+
+    def entity(self, name: str) -> Entity:
+        """The declaration of an entity. Raises PermanentError(`unknown_entity`)."""
+        try:
+            return _ENTITIES[name]
+        except KeyError:
+            known = ", ".join(_ENTITIES)
+            raise PermanentError("unknown_entity", f"Millennium has no entity {name!r}; known: {known}") from None
+
+    async def scopes(self, entity: Entity) -> Sequence[str]:
+        """The storefronts named at the tenant, else all that the ERP lists."""
+        if entity.scope is Scope.ERP:
+            return [""]
+        if self._access.vitrines:
+            return [str(vitrine) for vitrine in self._access.vitrines]
+        records, _ = await self._records("vitrine/listatabelas", {})
+        scopes = sorted({row["vitrine"] for row in records if isinstance(row.get("vitrine"), int)})
+        if not scopes:
+            raise TransientError("erp_no_vitrine", f"{self._host} lists no storefront for this user")
+        return [str(scope) for scope in scopes]
+
+    async def page(self, entity: Entity, scope: str, cursor: int, size: int) -> Page:
+        """Rows from `cursor` on; the server cuts at `$top` in silence."""
+        parameters = dict(entity.parameters) | {"trans_id": str(cursor), "$top": str(size)}
+        if entity.scope is not Scope.ERP:
+            parameters[entity.scope.value] = scope
+        records, size_bytes = await self._records(entity.method, parameters)
+        seen = [row["trans_id"] for row in records if type(row.get("trans_id")) is int]
+        if records and not seen:
+            raise TransientError("erp_garbage", f"{entity.method}: no row carries a trans_id")
+        return Page(records, max(seen, default=None), size_bytes)
+
+    async def _records(self, method: str, parameters: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+        access = self._access
+        answer = await self._http.get(
+            f"{access.base_url.rstrip('/')}/api/millenium_eco/{method}",
+            parameters={**parameters, **_FORMAT},
+            headers=_HEADERS,
+            auth=(access.username, access.password),
+        )
+        if answer.status != 200:
+            raise error_of(
+                answer.status, answer.body, self._host, self._http.retry_after_seconds(answer)
+            )
+        if len(answer.body) >= _DECODE_IN_THREAD_BYTES:
+            return await asyncio.to_thread(records_of, answer.body), len(answer.body)
+        return records_of(answer.body), len(answer.body)

@@ -1,0 +1,128 @@
+"""From bytes to records, and from an HTTP error to a class of ours.
+
+Texts of the ERP are read to be classified and never quoted: they may name people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from streamsync.errors import PermanentError, SyncError, TransientError
+
+#: Names under which servers and customer modules wrap the rows.
+_WRAPPERS: Final = ("value", "values", "data")
+
+_UNKNOWN_PARAMETER = re.compile(r"parameter\s+([\w$.-]{1,60})\s+not found", re.IGNORECASE)
+
+#: How much of an error text is read.
+_ERROR_TEXT_CHARACTERS: Final = 4_000
+
+
+def records_of(body: bytes) -> list[dict[str, Any]]:
+    """The rows of an answer. Keys are made lower case where the server sends them otherwise.
+
+    Raises TransientError(`erp_garbage`) for anything that is not rows: HTML, cut JSON, a login page. An
+    answer that merely cannot be read is never taken for "no rows".
+    """
+    if not body.strip():
+        return []
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = _lenient(body)
+    rows = _unwrap(document)
+    if not all(isinstance(row, dict) for row in rows):
+        raise TransientError("erp_garbage", "the answer's rows are not records")
+    return [_lower(row) for row in rows] if rows and not _is_lower(rows[0]) else list(rows)
+
+
+def _lenient(body: bytes) -> Any:
+    """Raw control characters inside strings, bytes that are not UTF-8."""
+    head = body.lstrip()[:1]
+    if head not in (b"{", b"["):
+        what = "XML or HTML" if head == b"<" else "not JSON"
+        raise TransientError("erp_garbage", f"the answer is {what} ({len(body)} bytes)")
+    try:
+        return json.loads(_text(body), strict=False)
+    except ValueError as error:
+        raise TransientError("erp_garbage", f"the answer is broken JSON ({len(body)} bytes)") from error
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body.decode("cp1252", "replace")
+
+
+def _unwrap(document: Any) -> Sequence[Any]:
+    if isinstance(document, dict):
+        folded = {key.lower(): value for key, value in document.items()}
+        if not folded:
+            return []
+        for name in _WRAPPERS:
+            if name in folded:
+                document = folded[name]
+                break
+        if isinstance(document, str):  # a customer module answers with JSON inside a JSON string
+            try:
+                document = orjson.loads(document)
+            except orjson.JSONDecodeError as error:
+                raise TransientError("erp_garbage", "the answer's rows are broken JSON") from error
+    if document is None:
+        return []
+    if not isinstance(document, list):
+        raise TransientError("erp_garbage", "the answer holds no list of rows")
+    return document
+
+
+def _is_lower(record: Mapping[str, Any]) -> bool:
+    return all(key == key.lower() for key in record)
+
+
+def _lower(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key.lower(): _lower(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_lower(item) for item in value]
+    return value
+
+
+def error_of(status: int, body: bytes, host: str, retry_after_seconds: float | None) -> SyncError:
+    """What an answer other than 200 means. 401 has opposite meanings, told apart by its text alone."""
+    text = _text(body[:_ERROR_TEXT_CHARACTERS]).casefold()
+
+    def transient(error_class: str, what: str) -> TransientError:
+        return TransientError(
+            error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
+        )
+
+    def permanent(error_class: str, what: str) -> PermanentError:
+        return PermanentError(error_class, f"{host}: {what}", http_status=status)
+
+    if status == 401:
+        if "senha inv" in text or "permissão negada" in text:
+            return permanent("erp_wrong_password", "user or password refused; put it right before the next try")
+        if "ultrapassado o m" in text:
+            return transient("erp_too_many_sessions", "too many sessions of this user")
+        return transient("erp_unauthorized", "401 without a known reason")
+    if "licen" in text and status in (429, 500, 503):
+        return transient("erp_no_licence", "no free licence")
+    if status == 400 and (match := _UNKNOWN_PARAMETER.search(text)):
+        return permanent("erp_unknown_parameter", f"this server does not know the parameter {match[1]}")
+    if status == 429:
+        return transient("erp_throttled", "too many requests")
+    if status == 404:
+        return permanent("erp_not_found", "no such method at this URL; is the base URL right?")
+    if status == 403:
+        return permanent("erp_forbidden", "access denied")
+    if 300 <= status < 400:
+        return permanent("erp_redirect", "redirects are not followed; give the final URL as base URL")
+    if status == 400:
+        return transient("erp_bad_request", "400; the server reports some of its own failures so")
+    return transient("erp_server_error", f"HTTP {status}")

@@ -1,0 +1,49 @@
+"""Seals ERP credentials for the `tenant` row. Fernet: authenticated encryption with rotating keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from streamsync.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user of an ERP. The password never shows in a repr."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+class CredentialBox:
+    """Seals with the first key, opens with any: a new key is put in front, the old one kept until rotated."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._box = MultiFernet([Fernet(key) for key in keys])
+
+    def seal(self, tenant_id: str, credential: Credential) -> bytes:
+        """Encrypt a credential for one tenant; it opens for no other."""
+        document = {"t": tenant_id, "u": credential.username, "p": credential.password}
+        return self._box.encrypt(orjson.dumps(document))
+
+    def open(self, tenant_id: str, sealed: bytes) -> Credential:
+        """Decrypt. Raises ConfigurationError if no key fits or it was sealed for another tenant."""
+        try:
+            document = orjson.loads(self._box.decrypt(sealed))
+        except InvalidToken as error:
+            raise ConfigurationError(
+                f"the credential of tenant {tenant_id} opens with none of the keys: "
+                "STREAMSYNC_CREDENTIAL_KEYS lacks the key it was sealed with"
+            ) from error
+        if document["t"] != tenant_id:
+            raise ConfigurationError(f"the credential in the row of tenant {tenant_id} belongs to another tenant")
+        return Credential(document["u"], document["p"])
+
+
+def generate_key() -> str:
+    """A new random key for STREAMSYNC_CREDENTIAL_KEYS."""
+    return Fernet.generate_key().decode()

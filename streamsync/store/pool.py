@@ -1,0 +1,96 @@
+"""The pool of connections, every setting explicit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+from typing_extensions import LiteralString
+
+from streamsync.store.sqlstate import translated
+
+Connection = AsyncConnection[DictRow]
+
+#: Longest wait for a connection of the pool.
+ACQUIRE_TIMEOUT_SECONDS: Final = 10.0
+
+#: Longest that a statement of the ledger may take; pages have a limit of their own.
+STATEMENT_TIMEOUT_SECONDS: Final = 30.0
+
+
+class Database:
+    """PostgreSQL. Open it with `async with Database(url)`; connections are made when first needed.
+
+    `pooled` says that a pooler in transaction mode (PgBouncer) is in between: then nothing may outlive a
+    transaction in a session, so neither prepared statements nor session settings are used.
+    """
+
+    def __init__(self, url: str, *, max_size: int = 8, pooled: bool = False, application: str = "streamsync") -> None:
+        self.pooled = pooled
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=AsyncConnection[DictRow],
+            min_size=0,
+            max_size=max_size,
+            open=False,
+            timeout=ACQUIRE_TIMEOUT_SECONDS,
+            reconnect_timeout=60.0,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "prepare_threshold": None if pooled else 2,
+                "connect_timeout": 5,
+                "application_name": application,
+                "keepalives": 1,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,
+            },
+        )
+
+    async def __aenter__(self) -> Database:
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.close(timeout=5)
+
+    @asynccontextmanager
+    async def connection(self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> AsyncIterator[Connection]:
+        """A connection in autocommit mode. Raises StoreUnavailable, ConfigurationError, LostLock …"""
+        async with translated(timeout_seconds), self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> AsyncIterator[Connection]:
+        """A connection inside a transaction that commits at the end of the block."""
+        async with self.connection(timeout_seconds=timeout_seconds) as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: LiteralString, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
+        """Rows of one statement, as dicts."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def fetch_many(
+        self, statements: Sequence[tuple[LiteralString, Mapping[str, Any]]]
+    ) -> list[list[DictRow]]:
+        """Several statements in one transaction, sent together; the rows of each."""
+        async with self.connection() as connection:
+            async with connection.pipeline(), connection.transaction():
+                cursors = [await connection.execute(query, parameters) for query, parameters in statements]
+            return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable unless PostgreSQL answers."""
+        await self.fetch("SELECT 1")

@@ -1,0 +1,94 @@
+"""Tenants: adding, listing, enabling; their cursors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from psycopg.rows import DictRow
+
+from streamsync.store.pool import Database
+from streamsync.store.queries import query
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """What a tenant row is made of; the credential is sealed already."""
+
+    tenant_id: str
+    name: str
+    base_url: str
+    credential: bytes
+    connector: str = "millennium"
+    auth_mode: str = "basic"
+    vitrines: tuple[int, ...] = ()
+    active: bool = True
+
+
+class Tenants:
+    """The `tenant` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, tenants: Sequence[NewTenant], *, replace: bool) -> tuple[int, int]:
+        """Add tenants in one transaction; returns (created, updated). Existing ones change only if `replace`."""
+        created = updated = 0
+        statement = query("tenants", "put_tenant")
+        async with self._database.transaction() as connection:
+            for tenant in tenants:
+                cursor = await connection.execute(
+                    statement,
+                    {
+                        "tenant_id": tenant.tenant_id,
+                        "name": tenant.name,
+                        "connector": tenant.connector,
+                        "base_url": tenant.base_url,
+                        "auth_mode": tenant.auth_mode,
+                        "credential": tenant.credential,
+                        "vitrines": list(tenant.vitrines),
+                        "active": tenant.active,
+                        "replace": replace,
+                    },
+                )
+                for row in await cursor.fetchall():
+                    created += bool(row["created"])
+                    updated += not row["created"]
+        return created, updated
+
+    async def list(self, *, active: bool | None = None, page_size: int = 500) -> AsyncIterator[DictRow]:
+        """All tenants by key, read in pages."""
+        after = ""
+        while True:
+            rows = await self._database.fetch(
+                query("tenants", "list_tenants"), {"after": after, "active": active, "limit": page_size}
+            )
+            for row in rows:
+                yield row
+            if len(rows) < page_size:
+                return
+            after = rows[-1]["tenant_id"]
+
+    async def show(self, tenant_id: str) -> DictRow | None:
+        """One tenant, without its credential."""
+        rows = await self._database.fetch(query("tenants", "show_tenant"), {"tenant_id": tenant_id})
+        return rows[0] if rows else None
+
+    async def set_active(self, tenant_ids: Sequence[str], *, active: bool) -> set[str]:
+        """Enable or disable; returns the ids that exist."""
+        rows = await self._database.fetch(
+            query("tenants", "set_tenant_active"), {"tenant_ids": list(tenant_ids), "active": active}
+        )
+        return {row["tenant_id"] for row in rows}
+
+    async def existing(self, tenant_ids: Sequence[str]) -> set[str]:
+        """Which of these ids exist."""
+        rows = await self._database.fetch(query("tenants", "existing_tenants"), {"tenant_ids": list(tenant_ids)})
+        return {row["tenant_id"] for row in rows}
+
+    async def cursors(self, tenant_id: str, entity: str) -> dict[str, int]:
+        """How far an entity has been read, per scope."""
+        rows = await self._database.fetch(
+            query("tenants", "cursors"), {"tenant_id": tenant_id, "entity": entity}
+        )
+        return {row["scope"]: row["cursor"] for row in rows}

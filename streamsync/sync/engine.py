@@ -1,0 +1,176 @@
+"""One tenant's sync: page → clean → stage → commit, entity by entity, scope by scope.
+
+A commit holds rows, cursor and counters, so a sync that stops anywhere goes on at its last committed page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Final, Protocol
+
+from streamsync.clock import Clock
+from streamsync.config import Settings
+from streamsync.entity import Entity
+from streamsync.erp.connector import Access, Connector, find_connector
+from streamsync.erp.http import ErpHttp
+from streamsync.errors import StoreUnavailable, TransientError
+from streamsync.jobs import KINDS
+from streamsync.log import get_logger
+from streamsync.metrics import PAGE_COMMIT_SECONDS, PAGES, ROWS, UNAVAILABLE
+from streamsync.store.commit import Claim, Committed, Unit, commit
+from streamsync.store.credentials import CredentialBox
+from streamsync.store.ledger import Admitted
+from streamsync.store.pool import Database
+from streamsync.store.tenants import Tenants
+from streamsync.sync.clean import Cleaner
+
+#: A full page without progress doubles `$top` up to this; beyond, the ERP's cursor is stuck.
+MAX_PAGE_SIZE: Final = 64_000
+
+_log = get_logger("sync")
+
+
+class Control(Protocol):
+    """How a worker talks into a running sync. Asked at each page boundary."""
+
+    async def checkpoint(self) -> None:
+        """Raise LostLock, or return. Called before each page."""
+        ...
+
+    def stopping(self) -> bool:
+        """Whether the worker is stopping: then commit what is read and hand the job back."""
+        ...
+
+    async def handed_back(self) -> None:
+        """Raise HandBack after the last commit of a stopping worker."""
+        ...
+
+
+class SyncEngine:
+    """Runs syncs; one per worker process."""
+
+    def __init__(
+        self, database: Database, http: ErpHttp, box: CredentialBox, settings: Settings, clock: Clock
+    ) -> None:
+        self._database = database
+        self._tenants = Tenants(database)
+        self._http = http
+        self._box = box
+        self._settings = settings
+        self._clock = clock
+
+    async def run(self, job: Admitted, control: Control) -> None:
+        """Sync one tenant's kind to the end.
+
+        Raises TransientError, PermanentError, LostLock, HandBack, and StoreUnavailable where not even the
+        first question could be asked; a job that goes `lock_ttl_seconds` without a commit is transient.
+        """
+        try:
+            async with asyncio.timeout(self._settings.lock_ttl_seconds) as deadline:
+                sync = _Sync(self, job, control, deadline)
+                await sync.run()
+        except TimeoutError as error:
+            raise TransientError(
+                "no_progress", f"no page was committed for {self._settings.lock_ttl_seconds} s"
+            ) from error
+
+    def _connector(self, job: Admitted) -> Connector:
+        credential = self._box.open(job.tenant_id, job.credential)
+        access = Access(
+            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password, job.vitrines
+        )
+        return find_connector(job.connector)(access, self._http)
+
+
+class _Sync:
+    """The state of one run."""
+
+    def __init__(self, engine: SyncEngine, job: Admitted, control: Control, deadline: asyncio.Timeout) -> None:
+        self._engine = engine
+        self._job = job
+        self._control = control
+        self._deadline = deadline
+        self._claim = Claim(job.tenant_id, job.job_id, job.fence, job.commits)
+        self._connector = engine._connector(job)
+
+    async def run(self) -> None:
+        for name in KINDS[self._job.kind]:
+            entity = self._connector.entity(name)
+            cursors = await self._engine._tenants.cursors(self._job.tenant_id, entity.name)
+            for scope in await self._connector.scopes(entity):
+                await self._read(entity, scope, cursors.get(scope, 0))
+
+    async def _read(self, entity: Entity, scope: str, cursor: int) -> None:
+        """Read from the cursor to the end, committing on the way.
+
+        Each request overlaps by one, so that rows sharing a trans_id that `$top` cut apart come again, on
+        servers that include the cursor and on those that exclude it. The end is an empty page or one
+        without progress; a *full* one without progress is read again with a larger `$top`.
+        """
+        settings = self._engine._settings
+        cleaner = Cleaner(entity, scope)
+        unit = cleaner.new_unit(cursor)
+        size = settings.erp_page_size
+        opened = self._engine._clock.monotonic()
+        while True:
+            await self._control.checkpoint()
+            page = await self._connector.page(entity, scope, max(cursor - 1, 0), size)
+            if page.cursor is None:
+                break
+            cleaner.add(unit, page.records)
+            unit.pages += 1
+            if page.cursor <= cursor:
+                if len(page.records) < size:
+                    break
+                size *= 2
+                if size > MAX_PAGE_SIZE:
+                    await self._commit(unit)
+                    raise TransientError(
+                        "erp_cursor_stuck", f"{entity.method} repeats full pages without moving its cursor"
+                    )
+                continue
+            unit.cursor = cursor = page.cursor
+            now = self._engine._clock.monotonic()
+            full = len(unit.rows) >= settings.commit_max_rows or now - opened >= settings.commit_max_seconds
+            if full or self._control.stopping():
+                await self._commit(unit)
+                await self._control.handed_back()
+                unit = cleaner.new_unit(cursor)
+                opened = self._engine._clock.monotonic()
+        if unit.pages:
+            await self._commit(unit)
+
+    async def _commit(self, unit: Unit) -> None:
+        """Commit, waiting for PostgreSQL as long as it takes: its absence is not the job's fault."""
+        engine, entity = self._engine, unit.entity.name
+        delay_seconds = 0.1
+        while True:
+            started = engine._clock.monotonic()
+            try:
+                done = await commit(engine._database, self._claim, unit)
+                break
+            except StoreUnavailable as error:
+                UNAVAILABLE.labels(server="postgresql").inc()
+                _log.warning("commit waits", job_id=self._job.job_id, reason=str(error))
+                await asyncio.sleep(delay_seconds * random.uniform(0.5, 1.0))  # noqa: S311
+                delay_seconds = min(delay_seconds * 2, 5.0)
+        PAGE_COMMIT_SECONDS.labels(entity=entity).observe(engine._clock.monotonic() - started)
+        PAGES.labels(entity=entity).inc(unit.pages)
+        self._count(entity, unit, done)
+        self._claim = replace(self._claim, commits=self._claim.commits + 1)
+        self._deadline.reschedule(asyncio.get_running_loop().time() + engine._settings.lock_ttl_seconds)
+        _log.debug(
+            "pages committed", job_id=self._job.job_id, tenant_id=self._job.tenant_id, entity=entity,
+            scope=unit.scope, page=unit.pages, rows=unit.fetched,
+        )  # fmt: skip
+
+    def _count(self, entity: str, unit: Unit, done: Committed) -> None:
+        rejected = len(unit.rejected)
+        ROWS.labels(entity=entity, result="rejected").inc(rejected)
+        if done.inserted < 0:  # its answer was lost; the ledger has the figures, this process does not
+            return
+        ROWS.labels(entity=entity, result="inserted").inc(done.inserted)
+        ROWS.labels(entity=entity, result="updated").inc(done.updated)
+        ROWS.labels(entity=entity, result="unchanged").inc(unit.fetched - rejected - done.inserted - done.updated)
