@@ -99,3 +99,17 @@ async def test_wait_until_says_what_did_not_happen() -> None:
         return "there"
 
     assert await wait_until(later, 1, "an async condition") == "there"
+
+
+@pytest.mark.parametrize("_round", [1, 2])
+def test_each_test_gets_a_migrated_database(database_url: str, admin_database_url: str, _round: int) -> None:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM job_run").fetchone()
+        owner = connection.execute(
+            "SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'job_run'"
+        ).fetchone()
+        connection.execute("CREATE TABLE left_behind ()")
+    assert (row, owner) == ((0,), (True,))
+    with psycopg.connect(admin_database_url) as connection:
+        role = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+    assert role == (True,)
