@@ -1,0 +1,142 @@
+"""The simulator's own controls, by call and under `/_admin`: faults, holds, switches, the request log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from urllib.parse import parse_qsl
+
+import orjson
+
+from streamsync.simulator.access import Access
+from streamsync.simulator.faults import Fault, FaultBoard, fault_of
+from streamsync.simulator.journal import Entry, Journal
+from streamsync.simulator.protocol import Answer
+from streamsync.simulator.switches import SwitchBoard, Switches
+
+
+class Admin:
+    """What tests and checkers do to a simulator in their own process."""
+
+    def __init__(self, faults: FaultBoard, journal: Journal, switches: SwitchBoard, access: Access) -> None:
+        self._faults = faults
+        self._journal = journal
+        self._switches = switches
+        self._access = access
+
+    def fault(
+        self,
+        kind: str,
+        tenant: str | None = None,
+        *,
+        rate: float = 1.0,
+        times: int | None = None,
+        seconds: float = 0.0,
+        retry_after: float | None = None,
+        after_requests: int = 0,
+        method: str | None = None,
+    ) -> Fault:
+        """Put a fault in force; see `faults.KINDS` and `Fault`."""
+        return self._faults.add(
+            Fault(kind, tenant, rate, times, seconds, retry_after, after_requests, method)
+        )
+
+    def clear_faults(self) -> None:
+        """Take all faults away; held requests go on."""
+        self._faults.clear()
+
+    def hold(self, tenant: str | None = None, *, after_requests: int = 0, method: str | None = None) -> Fault:
+        """Make matching requests wait until `release`."""
+        return self.fault("hold", tenant, after_requests=after_requests, method=method)
+
+    def release(self, tenant: str | None = None) -> int:
+        """Let held requests go on and take their holds away; how many were held."""
+        return self._faults.release(tenant)
+
+    def held(self, tenant: str | None = None) -> int:
+        """How many requests are held now."""
+        return self._faults.held(tenant)
+
+    async def wait_held(self, tenant: str | None = None, *, count: int = 1, timeout: float = 10.0) -> None:
+        """Return once so many requests are held. Raises TimeoutError."""
+        await self._faults.wait_held(tenant, count, timeout)
+
+    def requests(self, tenant: str | None = None, *, since: int = 0) -> list[Entry]:
+        """The request log, oldest first; `since` is the number of the last entry already seen."""
+        return self._journal.entries(tenant, since)
+
+    def stats(self) -> dict[str, object]:
+        """Counts since the start or the last reset."""
+        return {
+            **self._journal.stats(),
+            "held": self._faults.held(),
+            "open_sessions": self._access.open_sessions(),
+        }
+
+    def switch(self, tenant: str | None = None, **changes: object) -> Switches:
+        """Change how the server behaves; see `Switches`."""
+        return self._switches.set(tenant, changes)
+
+    def expire_sessions(self, tenant: str | None = None) -> int:
+        """Forget open sessions, as a restarted server does."""
+        return self._access.expire(tenant)
+
+    def reset(self) -> None:
+        """Back to the start: no faults, an empty log, no sessions, the switches of the start."""
+        self._faults.clear()
+        self._journal.reset()
+        self._switches.reset()
+        self._access.expire()
+
+    async def answer(self, verb: str, action: str, query: bytes, body: bytes) -> Answer:
+        """Serve one request under `/_admin`. What cannot be done is 400 with the reason."""
+        try:
+            sent = orjson.loads(body) if body else {}
+            return _json(await self._act(f"{verb} {action}", dict(parse_qsl(query.decode())), sent))
+        except TimeoutError:
+            return _json({"error": "nothing of the kind was held in time"}, 408)
+        except LookupError as error:
+            return _json({"error": f"no such action: {error}"}, 404)
+        except (TypeError, ValueError) as error:
+            return _json({"error": str(error)}, 400)
+
+    async def _act(self, call: str, query: Mapping[str, str], sent: object) -> object:
+        tenant = query.get("tenant")
+        options = sent if isinstance(sent, dict) else {}
+        match call:
+            case "POST faults":
+                rules = sent if isinstance(sent, list) else [sent]
+                # All are read before any is in force: half a list would be a fault of its own.
+                return [self._faults.add(fault).described() for fault in [fault_of(rule) for rule in rules]]
+            case "GET faults":
+                return self._faults.described()
+            case "DELETE faults":
+                self.clear_faults()
+                return []
+            case "POST release":
+                return {"released": self.release(options.get("tenant"))}
+            case "GET held":
+                seconds = float(query.get("wait", "0"))
+                if seconds:
+                    await self.wait_held(tenant, count=int(query.get("count", "1")), timeout=seconds)
+                return {"held": self.held(tenant)}
+            case "GET requests":
+                limit = int(query["limit"]) if "limit" in query else None
+                return self._journal.described(tenant, int(query.get("since", "0")), limit)
+            case "GET stats":
+                return self.stats()
+            case "POST switches":
+                changes = {name: value for name, value in options.items() if name != "tenant"}
+                return asdict(self.switch(options.get("tenant"), **changes))
+            case "GET switches":
+                return asdict(self._switches.of(tenant))
+            case "POST expire-sessions":
+                return {"expired": self.expire_sessions(options.get("tenant"))}
+            case "POST reset":
+                self.reset()
+                return {}
+        raise LookupError(call)
+
+
+def _json(content: object, status: int = 200) -> Answer:
+    return Answer(status, orjson.dumps(content))
