@@ -155,7 +155,10 @@ def database_url(databases: Databases, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def admin_database_url(databases: Databases, database_url: str) -> str:
-    """`database_url` for the superuser: for what the ordinary role must not do (pg_terminate_backend …)."""
+    """`database_url` for the superuser: for what the ordinary role must not do.
+
+    With a DATABASE_URL whose role is an ordinary one, it is that role: enough to end its own sessions.
+    """
     return databases.url(urlsplit(database_url).path.removeprefix("/"), admin=True)
 
 

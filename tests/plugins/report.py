@@ -8,6 +8,11 @@ from tests.plugins.fix_seed import seed_of
 from tests.plugins.servers import Choice
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the servers now: a wrong setting is one message, not an error per test."""
+    Choice.of(config)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Versions of the servers, and the seed that repeats this run's random choices."""
     choice = Choice.of(config)

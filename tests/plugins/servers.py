@@ -16,6 +16,7 @@ from typing import Final, Literal
 import pytest
 
 from streamsync.embedded import Binary, Source, find_postgres, find_redis
+from streamsync.errors import ConfigurationError
 
 REDIS_IMAGE: Final = "redis:8-alpine"
 POSTGRES_IMAGE: Final = "postgres:18-alpine"
@@ -55,7 +56,9 @@ def _choose(mode: str) -> Choice:
     if mode not in ("auto", "url", "docker", "wheel", "path"):
         raise pytest.UsageError(f"STREAMSYNC_TEST_SERVERS={mode!r}: give auto, url, docker, wheel or path")
     source: Source = "wheel" if mode == "wheel" else "path" if mode == "path" else "auto"
-    docker = mode == "docker" or (mode == "auto" and _docker_answers())
+    docker = mode in ("auto", "docker") and _docker_answers()
+    if mode == "docker" and not docker:
+        raise pytest.UsageError("STREAMSYNC_TEST_SERVERS=docker: no Docker daemon answers")
 
     def server(variable: str, image: str, find: Callable[[Source], Binary]) -> Server:
         url = os.environ.get(variable, "")
@@ -65,7 +68,10 @@ def _choose(mode: str) -> Choice:
             raise pytest.UsageError(f"STREAMSYNC_TEST_SERVERS=url needs {variable}")
         if docker:
             return Server("docker", f"{image} (Docker)")
-        return Server("binary", str(find(source)))
+        try:
+            return Server("binary", str(find(source)))
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from error
 
     return Choice(
         redis=server("REDIS_URL", REDIS_IMAGE, find_redis),
