@@ -80,9 +80,9 @@ def reachable_directory(directory: Path) -> Path:
     return place
 
 
-def give_to_nobody(file: Path) -> None:
-    """Let uid 65534 read a file of ours."""
-    os.chown(file, _NOBODY, _NOBODY)
+def give_to_nobody(path: Path) -> None:
+    """Let uid 65534 have a file or directory of ours."""
+    os.chown(path, _NOBODY, _NOBODY)
 
 
 def _temporary_dir() -> Path:

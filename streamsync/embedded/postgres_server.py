@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -165,7 +166,7 @@ class PostgresServer:
     def _launch(self) -> None:
         lock = DirectoryLock(self.data_dir)
         try:
-            if not (self._cluster / "PG_VERSION").exists() or not self._secrets_file.exists():
+            if not (self._cluster / "PG_VERSION").exists():
                 self._initialise(lock)
             self._passwords = json.loads(self._secrets_file.read_text())
             # We hold the lock, so no server runs here: a pid file left by a killed one is stale, and its
@@ -197,19 +198,24 @@ class PostgresServer:
         return self.data_dir / "passwords.json"
 
     def _initialise(self, lock: DirectoryLock) -> None:
-        """initdb, with the superuser's password from a file."""
+        """initdb, with the superuser's password from a file, in a directory that is renamed when whole."""
+        building = self._cluster.with_name(f"{self._cluster.name}.new")
+        if building.exists():  # left by a start that was killed
+            shutil.rmtree(building)
+        building.mkdir(mode=0o700)
         passwords = {role: secrets.token_urlsafe(24) for role in ("postgres", _ROLE)}
         password_file = self._cluster.with_name("initial-password")
         password_file.touch(mode=0o600)
         password_file.write_text(passwords["postgres"])
         if self._isolation == "nobody":
             as_root.give_to_nobody(password_file)
+            as_root.give_to_nobody(building)
         if self.binary.version >= (17,):
             locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         else:  # letters beyond ASCII need the system's locale, which glibc has everywhere
             locale = ["--locale=C", *(["--lc-ctype=C.UTF-8"] if sys.platform.startswith("linux") else [])]
         arguments = [
-            *("-D", str(self._cluster), "-U", "postgres", f"--pwfile={password_file}"),
+            *("-D", str(building), "-U", "postgres", f"--pwfile={password_file}"),
             *("-A", "scram-sha-256", "-E", "UTF8", "--no-sync", "--no-instructions"),
             *locale,
         ]
@@ -217,9 +223,9 @@ class PostgresServer:
         if initdb.wait(_INITDB_SECONDS) != 0:
             raise initdb.failure("failed")
         password_file.unlink()
-        # Written last: without this file the next start begins anew.
         self._secrets_file.touch(mode=0o600)
         self._secrets_file.write_text(json.dumps(passwords))
+        building.rename(self._cluster)
 
     def _run(self, program: str, arguments: Sequence[str], lock: DirectoryLock) -> SupervisedProcess:
         return SupervisedProcess(

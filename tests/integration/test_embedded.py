@@ -142,6 +142,28 @@ async def test_leaving_stops_them_before_we_are_gone(own_server_dir: Path, sourc
     assert all(map(_gone, parent.server_pids))
 
 
+async def test_a_start_that_was_killed_half_way_is_begun_anew(own_server_dir: Path, source: Source) -> None:
+    process = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", _PARENT, str(own_server_dir), "wait", source, "same"],
+        stdout=subprocess.DEVNULL,
+        cwd=_ROOT,
+    )
+    half = own_server_dir / "postgres" / "cluster.new" / "PG_VERSION"
+    await wait_until(half.exists, 30, "initdb to begin")
+    process.kill()
+    process.wait()
+    with PostgresServer.start(own_server_dir / "postgres", source=source) as server:
+        assert not half.exists()
+        psycopg.connect(server.url).close()
+
+
+async def test_a_killed_supervisor_takes_its_server_along(redis_server: RedisServer) -> None:
+    pid = redis_server.pid
+    parent = int(Path(f"/proc/{pid}/stat").read_text().split()[3])  # noqa: ASYNC240
+    os.kill(parent, signal.SIGKILL)
+    await wait_until(partial(_gone, pid), 15, "the server to be gone")
+
+
 def _ordinary_user() -> str:
     """How root becomes one: uid 65534; or uid 1000 of a namespace, if only root can reach this Python."""
     if not _IS_ROOT:
