@@ -25,8 +25,6 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from streamsync.errors import StreamsyncError
-
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
@@ -212,8 +210,9 @@ def _exception_without_message(logger: WrappedLogger, method: str, line: EventDi
     if error is None:
         return line
     line.setdefault("error_class", _class_name(error))
-    if isinstance(error, StreamsyncError):
-        # Ours carry no personal data; see streamsync.errors.
+    # Errors of ours carry no personal data, see streamsync.errors; known by name, since the modules of the base
+    # layer import none of each other.
+    if any(base.__module__ == "streamsync.errors" for base in type(error).__mro__):
         line.setdefault("reason", str(error))
     line.setdefault("trace", _trace(error.__traceback__))
     return line

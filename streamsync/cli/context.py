@@ -24,7 +24,7 @@ class AppContext:
     _warned: bool = False
 
     def override(self, **values: object) -> None:
-        """Let a command's options replace settings, by field. Call it before the first use of the settings."""
+        """Let a command's options replace settings, by field. Call it before the settings are used."""
         self.overrides.update({name: value for name, value in values.items() if value is not None})
         self._loaded = None
 
