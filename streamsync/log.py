@@ -38,8 +38,8 @@ ALLOWED: Final[frozenset[str]] = frozenset(
     rows fetched inserted updated unchanged rejected duplicates deleted bytes
     error_class http_status reason code trace
     host port method field setting command version migration file line
-    count tenants jobs claimed busy refused lost promoted recovered cancelled coalesced missed reconciled
-    concurrency running waiting delayed limit limiter permits
+    count tenants jobs created claimed busy refused lost promoted recovered cancelled coalesced missed
+    reconciled concurrency running waiting delayed limit limiter permits
     duration_ms delay_ms late_ms wait_ms timeout_ms idle_ms retry_after_seconds age_seconds
     dropped
     """.split()  # noqa: SIM905 - eighty quoted words would be harder to read
@@ -210,8 +210,8 @@ def _exception_without_message(logger: WrappedLogger, method: str, line: EventDi
     if error is None:
         return line
     line.setdefault("error_class", _class_name(error))
-    # Errors of ours carry no personal data, see streamsync.errors; known by name, since the modules of the base
-    # layer import none of each other.
+    # Errors of ours carry no personal data, see streamsync.errors; known by name, since the modules of the
+    # base layer import none of each other.
     if any(base.__module__ == "streamsync.errors" for base in type(error).__mro__):
         line.setdefault("reason", str(error))
     line.setdefault("trace", _trace(error.__traceback__))

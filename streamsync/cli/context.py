@@ -56,7 +56,7 @@ class AppContext:
         self._warned = True
         log = get_logger(__name__)
         for warning in loaded.warnings:
-            log.warning("unknown_setting", reason=warning)
+            log.warning("unknown setting", reason=warning)
 
 
 pass_app = click.make_pass_decorator(AppContext, ensure=True)
