@@ -5,5 +5,6 @@ pytest_plugins = [
     "tests.plugins.fix_redis",
     "tests.plugins.fix_postgres",
     "tests.plugins.fix_proxy",
+    "tests.plugins.fix_simulator",
     "tests.plugins.report",
 ]
