@@ -61,6 +61,10 @@ class Admin:
         """Return once so many requests are held. Raises TimeoutError."""
         await self._faults.wait_held(tenant, count, timeout)
 
+    async def wait_idle(self, tenant: str | None = None, *, timeout: float = 10.0) -> None:
+        """Return once no request is running, of one tenant or at all. Raises TimeoutError."""
+        await self._journal.wait_idle(tenant, timeout)
+
     def requests(self, tenant: str | None = None, *, since: int = 0) -> list[Entry]:
         """The request log, oldest first; `since` is the number of the last entry already seen."""
         return self._journal.entries(tenant, since)
@@ -94,7 +98,7 @@ class Admin:
             sent = orjson.loads(body) if body else {}
             return _json(await self._act(f"{verb} {action}", dict(parse_qsl(query.decode())), sent))
         except TimeoutError:
-            return _json({"error": "nothing of the kind was held in time"}, 408)
+            return _json({"error": "it did not happen in time"}, 408)
         except LookupError as error:
             return _json({"error": f"no such action: {error}"}, 404)
         except (TypeError, ValueError) as error:
@@ -120,6 +124,9 @@ class Admin:
                 if seconds:
                     await self.wait_held(tenant, count=int(query.get("count", "1")), timeout=seconds)
                 return {"held": self.held(tenant)}
+            case "GET idle":
+                await self.wait_idle(tenant, timeout=float(query.get("wait", "10")))
+                return {}
             case "GET requests":
                 limit = int(query["limit"]) if "limit" in query else None
                 return self._journal.described(tenant, int(query.get("since", "0")), limit)

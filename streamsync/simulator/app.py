@@ -23,7 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class _Gone(Exception):  # noqa: N818 - no error: the client left, or a fault took its connection
+class _Gone(Exception):
     """There is nobody to answer any more."""
 
 

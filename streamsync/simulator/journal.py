@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
@@ -37,6 +38,7 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=size)
         self._running: Counter[str] = Counter()
         self._in_flight = 0
+        self._ended = asyncio.Event()
         self._forget()
 
     def _forget(self) -> None:
@@ -81,6 +83,14 @@ class Journal:
         self._by_status[str(entry.status)] += 1
         if entry.fault is not None:
             self._by_fault[entry.fault] += 1
+        self._ended.set()
+        self._ended = asyncio.Event()
+
+    async def wait_idle(self, tenant_id: str | None, timeout: float) -> None:
+        """Return once no request is running, of one tenant or at all. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            while self._in_flight if tenant_id is None else self._running[tenant_id]:
+                await self._ended.wait()
 
     def entries(self, tenant_id: str | None = None, since: int = 0, limit: int | None = None) -> list[Entry]:
         """The requests after number `since`, oldest first."""

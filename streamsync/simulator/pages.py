@@ -54,11 +54,17 @@ class Pages:
         scope = query.number("vitrine") if entity == "products" else None
         if entity == "products" and scope is None:
             raise RefusedError(400, "Parameter vitrine is required in millenium_eco.produtos.listavitrine")
-        listing = self.population.listing(tenant_id, entity, scope)
-        if listing is None or listing.size == 0:
-            return [], 0
-        start, stop = _bounds(listing, query, switches)
+        # Every parameter is read first: a wrong one is refused even where there is nothing to list.
         wanted = query.number("cliente" if entity == "customers" else "produto")
+        trans_id, since = query.number("trans_id"), query.moment_ms("data_atualizacao")
+        listing = self.population.listing(tenant_id, entity, scope)
+        if listing is None:
+            return [], 0
+        start, stop = 0, listing.size
+        if trans_id is not None and trans_id > 0:
+            start = listing.first_index(trans_id, exclusive=switches.exclusive)
+        if since is not None:
+            start = max(start, listing.first_changed_since(since))
         if wanted is not None:
             index = listing.index_of_id(wanted)
             start, stop = (index, index + 1) if index is not None and start <= index < stop else (0, 0)
@@ -128,17 +134,6 @@ def style_of(
         upper_keys=upper_header or switches.upper_keys,
         raw_control=switches.raw_control and as_json,
     )
-
-
-def _bounds(listing: Listing, query: Query, switches: Switches) -> tuple[int, int]:
-    start = 0
-    trans_id = query.number("trans_id")
-    if trans_id is not None and trans_id > 0:
-        start = listing.first_index(trans_id, exclusive=switches.exclusive)
-    since = query.moment_ms("data_atualizacao")
-    if since is not None:
-        start = max(start, listing.first_changed_since(since))
-    return start, listing.size
 
 
 def _branches(query: Query) -> list[render.Record]:

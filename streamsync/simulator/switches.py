@@ -11,10 +11,10 @@ class Switches:
     """The behaviours that the protocol reference (§8) lists as worth having.
 
     `exclusive`: `trans_id=X` lists rows after X instead of from X on. `count_total`: `odata.count` is the
-    number of all matching rows, not of the page's. `honour_skip`: `$skip` works. `empty_as_object`: no rows
-    are `{}`. `raw_control`: line ends and tabs stand unescaped in JSON. `upper_keys`: field names in upper case.
+    number of all matching rows. `honour_skip`: `$skip` works. `empty_as_object`: no rows
+    are `{}`. `raw_control`: line ends and tabs stand unescaped in JSON. `upper_keys`: upper-case names.
     `auth`: which kinds of authentication are accepted. `session_limit`: sessions per user (0 = no limit).
-    `session_ttl`: seconds without use after which a session is gone (0 = never). `delay`: seconds before every
+    `session_ttl`: seconds without use after which a session is gone (0 = never). `delay`: seconds before each
     answer. `delay_per_row`: seconds more for each row.
     """
 
