@@ -70,9 +70,9 @@ class Table:
 class Entity:
     """An entity of an ERP and the tables that keep it.
 
-    `scope_column` is the parent's column that holds the scope (a storefront's id) and is part of its key;
-    empty for entities read per ERP. `method` is the ERP's name for reading it, `parameters` are always sent. `version_column` orders two states of one record: an older one never
-    overwrites a newer one.
+    `method` is the ERP's name for reading it, `parameters` are always sent. `scope_column` is the parent's
+    column that holds the scope (a storefront's id) and is part of its key; empty for entities read per ERP.
+    `version_column` orders two states of one record: an older one never overwrites a newer one.
     """
 
     name: str

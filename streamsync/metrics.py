@@ -7,23 +7,41 @@ from prometheus_client import Counter, Gauge, Histogram
 _DURATION = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600)
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-JOBS_COMPLETED = Counter("streamsync_jobs_completed_total", "Attempts that ended, by outcome", ["kind", "outcome"])
-JOB_DURATION_SECONDS = Histogram("streamsync_job_duration_seconds", "One attempt, claim to outcome", ["kind"], buckets=_DURATION)
-JOB_LATENESS_SECONDS = Histogram("streamsync_job_lateness_seconds", "Start minus due", ["kind"], buckets=_DURATION)
-RETRIES = Counter("streamsync_retries_total", "Attempts that will be repeated, by error class", ["error_class"])
-DEAD = Counter("streamsync_jobs_dead_total", "Jobs that went to the dead letter, by error class", ["error_class"])
+JOBS_COMPLETED = Counter(
+    "streamsync_jobs_completed_total", "Attempts that ended, by outcome", ["kind", "outcome"]
+)
+JOB_DURATION_SECONDS = Histogram(
+    "streamsync_job_duration_seconds", "One attempt, claim to outcome", ["kind"], buckets=_DURATION
+)
+JOB_LATENESS_SECONDS = Histogram(
+    "streamsync_job_lateness_seconds", "Start minus due", ["kind"], buckets=_DURATION
+)
+RETRIES = Counter(
+    "streamsync_retries_total", "Attempts that will be repeated, by error class", ["error_class"]
+)
+DEAD = Counter(
+    "streamsync_jobs_dead_total", "Jobs that went to the dead letter, by error class", ["error_class"]
+)
 ROWS = Counter("streamsync_rows_total", "Records read, by what became of them", ["entity", "result"])
 PAGES = Counter("streamsync_pages_total", "Pages committed", ["entity"])
-PAGE_COMMIT_SECONDS = Histogram("streamsync_page_commit_seconds", "One commit of pages", ["entity"], buckets=_SHORT)
-ERP_REQUEST_SECONDS = Histogram("streamsync_erp_request_duration_seconds", "One ERP request", ["status"], buckets=_SHORT)
+PAGE_COMMIT_SECONDS = Histogram(
+    "streamsync_page_commit_seconds", "One commit of pages", ["entity"], buckets=_SHORT
+)
+ERP_REQUEST_SECONDS = Histogram(
+    "streamsync_erp_request_duration_seconds", "One ERP request", ["status"], buckets=_SHORT
+)
 
 RECOVERED = Counter("streamsync_recovered_total", "Entries taken over from workers that fell silent")
 VANISHED = Counter("streamsync_entries_vanished_total", "Pending entries that Redis no longer held")
-DUPLICATES = Counter("streamsync_duplicates_total", "Entries acknowledged without running, by reason", ["reason"])
+DUPLICATES = Counter(
+    "streamsync_duplicates_total", "Entries acknowledged without running, by reason", ["reason"]
+)
 BUSY = Counter("streamsync_busy_total", "Entries put back because their tenant was busy")
 LOCKS_LOST = Counter("streamsync_locks_lost_total", "Jobs stopped because a newer claim exists")
 FENCE_REFUSALS = Counter("streamsync_fence_refusals_total", "Commits and outcomes that the fence refused")
-GROUPS_CREATED = Counter("streamsync_group_recreated_total", "Times the consumer group was missing and made again")
+GROUPS_CREATED = Counter(
+    "streamsync_group_recreated_total", "Times the consumer group was missing and made again"
+)
 LIMIT_WAIT_SECONDS = Counter("streamsync_limit_wait_seconds_total", "Time waited for permits", ["limit"])
 UNAVAILABLE = Counter("streamsync_unavailable_total", "Operations that found a server away", ["server"])
 

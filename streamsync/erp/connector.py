@@ -71,4 +71,6 @@ def find_connector(name: str) -> ConnectorFactory:
     for entry in entry_points(group=GROUP, name=name):
         factory: ConnectorFactory = entry.load()
         return factory
-    raise PermanentError("unknown_connector", f"no connector is called {name!r}; registered ones are in group {GROUP}")
+    raise PermanentError(
+        "unknown_connector", f"no connector is called {name!r}; registered ones are in group {GROUP}"
+    )

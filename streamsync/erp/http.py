@@ -65,7 +65,12 @@ class ErpHttp:
         await self._client.aclose()
 
     async def get(
-        self, url: str, *, parameters: Mapping[str, str], headers: Mapping[str, str], auth: tuple[str, str] | None
+        self,
+        url: str,
+        *,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str],
+        auth: tuple[str, str] | None,
     ) -> Answer:
         """One GET. Raises TransientError (`erp_timeout`, `erp_connection`, `erp_too_large`) or PermanentError
         (`erp_url`); HTTP errors are answers, and for the connector to judge."""
@@ -78,7 +83,9 @@ class ErpHttp:
             async with (
                 self._classified(host),
                 asyncio.timeout(self._settings.erp_page_timeout_seconds),
-                self._client.stream("GET", url, params=dict(parameters), headers=dict(headers), auth=auth) as response,
+                self._client.stream(
+                    "GET", url, params=dict(parameters), headers=dict(headers), auth=auth
+                ) as response,
             ):
                 body = await self._read(response, host)
                 status = f"{response.status_code // 100}xx"
@@ -102,7 +109,9 @@ class ErpHttp:
         try:
             yield
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise TransientError("erp_timeout", f"{host} did not answer in time ({type(error).__name__})") from error
+            raise TransientError(
+                "erp_timeout", f"{host} did not answer in time ({type(error).__name__})"
+            ) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise PermanentError("erp_url", "the tenant's base URL is not an http(s) URL") from error
         except httpx.HTTPError as error:

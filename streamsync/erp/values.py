@@ -147,13 +147,13 @@ def email(value: object) -> str | None:
 
 
 def phone(area: object, number: object) -> str | None:
-    """E.164 (`+55…`) where area code and number make a Brazilian one, else the digits as they are."""
+    """E.164 (`+55…`) where area code and number, together or apart, make a Brazilian one, else the digits."""
     national = digits(number)
     if national is None:
         return None
     code = (digits(area) or "").lstrip("0")
     whole = code + national
-    return f"+55{whole}" if len(whole) in (10, 11) and code else whole
+    return f"+55{whole}" if len(whole) in (10, 11) else whole
 
 
 def cpf_valid(value: str | None) -> bool | None:
@@ -172,7 +172,9 @@ def cnpj_valid(value: str | None) -> bool | None:
     if len(value) != 14 or value == value[0] * 14:
         return False
     weights = (5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)
-    return _mod11(value[:12], weights) == int(value[12]) and _mod11(value[:13], (6, *weights)) == int(value[13])
+    return _mod11(value[:12], weights) == int(value[12]) and _mod11(value[:13], (6, *weights)) == int(
+        value[13]
+    )
 
 
 def _mod11(string: str, weights: range | tuple[int, ...]) -> int:

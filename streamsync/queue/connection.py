@@ -17,10 +17,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
-    ConnectionError as RedisConnectionError,
     NoScriptError,
     RedisError,
     ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
@@ -67,20 +71,24 @@ def connect(url: str, *, max_connections: int = 256) -> Redis:
     )
 
 
-async def run(command: Awaitable[T], *, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS + 1) -> T:
-    """Await a command within a time limit, with Redis' errors translated.
+async def run(reply: Awaitable[T], *, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS + 1) -> T:
+    """Await a reply within a time limit, with Redis' errors translated.
 
     Raises GroupMissing, QueueUnavailable (wait and go on) or ConfigurationError (wrong password or rights).
     Other answers of the server are mistakes of ours and pass through.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await command
+            return await reply
     except (AuthenticationError, AuthorizationError) as error:
-        raise ConfigurationError(f"REDIS_URL: the server refuses the user or the password ({error})") from error
+        raise ConfigurationError(
+            f"REDIS_URL: the server refuses the user or the password ({error})"
+        ) from error
     except (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError) as error:
         if any(word in str(error) for word in ("NOAUTH", "WRONGPASS")):
-            raise ConfigurationError(f"REDIS_URL: the server refuses the user or the password ({error})") from error
+            raise ConfigurationError(
+                f"REDIS_URL: the server refuses the user or the password ({error})"
+            ) from error
         raise QueueUnavailable(f"Redis is away: {type(error).__name__}") from error
     except NoScriptError:
         raise
@@ -95,6 +103,12 @@ async def run(command: Awaitable[T], *, timeout_seconds: float = COMMAND_TIMEOUT
         raise QueueUnavailable(f"Redis is away: {type(error).__name__}") from error
 
 
+def command(client: Redis, *arguments: Any) -> Awaitable[Any]:
+    """A plain command, to be awaited through `run`. (redis-py does not type `execute_command`.)"""
+    reply: Awaitable[Any] = client.execute_command(*arguments)  # type: ignore[no-untyped-call]
+    return reply
+
+
 async def call(client: Redis, *arguments: Any) -> Any:
-    """One plain command through `run`."""
-    return await run(client.execute_command(*arguments))
+    """One plain command within the usual time limit, errors translated."""
+    return await run(command(client, *arguments))

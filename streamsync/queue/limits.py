@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from streamsync.queue.connection import run
+from streamsync.queue.connection import call
 from streamsync.queue.keys import limit_keys
 from streamsync.queue.scripts import refill_permits, take_permits
 
@@ -32,7 +32,14 @@ class Limit:
     """
 
     def __init__(
-        self, client: Redis, queue: str, name: str, *, maximum: int, window_ms: int, recall: Recall | None = None
+        self,
+        client: Redis,
+        queue: str,
+        name: str,
+        *,
+        maximum: int,
+        window_ms: int,
+        recall: Recall | None = None,
     ) -> None:
         self._client = client
         self._keys = limit_keys(queue, name)
@@ -68,4 +75,4 @@ class Limit:
     async def give_back(self, ids: Sequence[str]) -> None:
         """Return permits that were not used."""
         if ids:
-            await run(self._client.execute_command("ZREM", self._keys[0], *ids))
+            await call(self._client, "ZREM", self._keys[0], *ids)

@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from streamsync.queue.connection import run
+from streamsync.queue.connection import call
 from streamsync.queue.keys import GROUP, PartitionKeys
 from streamsync.resources import lua_dir
 
@@ -45,9 +45,9 @@ async def _eval(client: Redis, name: str, keys: Sequence[bytes], args: Sequence[
     """EVALSHA, and EVAL where the server does not know the script (restart, failover, SCRIPT FLUSH)."""
     text, sha = _source(name)
     try:
-        return await run(client.execute_command("EVALSHA", sha, len(keys), *keys, *args))
+        return await call(client, "EVALSHA", sha, len(keys), *keys, *args)
     except NoScriptError:
-        return await run(client.execute_command("EVAL", text, len(keys), *keys, *args))
+        return await call(client, "EVAL", text, len(keys), *keys, *args)
 
 
 @dataclass(frozen=True, slots=True)

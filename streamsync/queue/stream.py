@@ -14,7 +14,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from streamsync.jobs import Job, UnreadableBody
-from streamsync.queue.connection import COMMAND_TIMEOUT_SECONDS, call, run
+from streamsync.queue.connection import COMMAND_TIMEOUT_SECONDS, call, command, run
 from streamsync.queue.keys import GROUP, PartitionKeys
 from streamsync.queue.scripts import Scripts
 
@@ -104,7 +104,7 @@ class Partition:
             arguments += ["BLOCK", block_ms]
         arguments += ["STREAMS", *streams, *ids.values()]
         answer = await run(
-            self._reader.execute_command(*arguments),
+            command(self._reader, *arguments),
             timeout_seconds=COMMAND_TIMEOUT_SECONDS + block_ms / 1000,
         )
         letters = dict(zip(streams, ids, strict=True))
@@ -141,7 +141,7 @@ class Partition:
     async def wait_for_wake(self, timeout_seconds: float) -> None:
         """Sleep until a token says that an earlier due time has come in, or the time is up."""
         await run(
-            self._reader.execute_command("BLPOP", self.keys.wake, f"{max(timeout_seconds, 0.01):.3f}"),
+            command(self._reader, "BLPOP", self.keys.wake, f"{max(timeout_seconds, 0.01):.3f}"),
             timeout_seconds=COMMAND_TIMEOUT_SECONDS + timeout_seconds,
         )
 
@@ -150,7 +150,8 @@ class Partition:
         if await self._undelivered() > 0:
             return True
         answer = await run(
-            self._reader.execute_command(
+            command(
+                self._reader,
                 "XREAD", "COUNT", 1, "BLOCK", timeout_ms, "STREAMS",
                 self.keys.stream, self.keys.urgent, "$", "$",
             ),

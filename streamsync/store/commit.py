@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 from psycopg import AsyncClientCursor
-from psycopg.sql import SQL, Composable
+from psycopg.sql import SQL, Composable, Composed
 
 from streamsync.entity import Entity
 from streamsync.store.merge import merge_sql
@@ -37,7 +37,8 @@ _PLANNER = SQL(
 
 _REJECTED = SQL(
     "INSERT INTO rejected_record AS r (tenant_id, entity, scope, fingerprint, field, reason, record, job_id)"
-    " SELECT %(tenant_id)s, %(entity)s, %(scope)s, decode(d.fingerprint, 'hex'), d.field, d.reason, d.record, %(job_id)s"
+    " SELECT %(tenant_id)s, %(entity)s, %(scope)s, decode(d.fingerprint, 'hex'),"
+    " d.field, d.reason, d.record, %(job_id)s"
     " FROM jsonb_to_recordset(%(rejects)s::jsonb) AS d(fingerprint text, field text, reason text, record text)"
     " ON CONFLICT (tenant_id, entity, scope, fingerprint) DO UPDATE"
     " SET times_seen = r.times_seen + 1, last_seen_at = now(), job_id = EXCLUDED.job_id,"
@@ -133,10 +134,12 @@ async def _stage(connection: Connection, unit: Unit, *, pooled: bool) -> None:
         await _copy(cursor, statements.copy[unit.entity.table.name], unit.rows.values())
         for child in unit.entity.children:
             rows = unit.children.get(child.name, {})
-            await _copy(cursor, statements.copy[child.name], (row for group in rows.values() for row in group))
+            await _copy(
+                cursor, statements.copy[child.name], (row for group in rows.values() for row in group)
+            )
 
 
-async def _copy(cursor: AsyncClientCursor[Any], statement: Composable, rows: Iterable[Sequence[Any]]) -> None:
+async def _copy(cursor: AsyncClientCursor[Any], statement: Composed, rows: Iterable[Sequence[Any]]) -> None:
     async with cursor.copy(statement) as copy:
         for row in rows:
             await copy.write_row(row)
@@ -178,10 +181,13 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
     async with AsyncClientCursor(connection) as cursor:
         await cursor.execute(SQL(";\n").join(message), parameters)
         while True:
-            if cursor.description and [column.name for column in cursor.description] == ["inserted", "updated"]:
+            if cursor.description and [column.name for column in cursor.description] == [
+                "inserted",
+                "updated",
+            ]:
                 row = await cursor.fetchone()
                 assert row is not None
-                inserted, updated = row if isinstance(row, tuple) else (row["inserted"], row["updated"])
+                inserted, updated = row["inserted"], row["updated"]
             if not cursor.nextset():
                 return Committed(inserted, updated)
 

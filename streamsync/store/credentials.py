@@ -40,7 +40,9 @@ class CredentialBox:
                 "STREAMSYNC_CREDENTIAL_KEYS lacks the key it was sealed with"
             ) from error
         if document["t"] != tenant_id:
-            raise ConfigurationError(f"the credential in the row of tenant {tenant_id} belongs to another tenant")
+            raise ConfigurationError(
+                f"the credential in the row of tenant {tenant_id} belongs to another tenant"
+            )
         return Credential(document["u"], document["p"])
 
 

@@ -101,7 +101,12 @@ class Ledger:
             (query("claim", "cancel_at_claim"), {"job_ids": job_ids, "entries": entries}),
             (
                 query("claim", "poison_at_claim"),
-                {"job_ids": job_ids, "attempts": attempts, "entries": entries, "max_deliveries": max_deliveries},
+                {
+                    "job_ids": job_ids,
+                    "attempts": attempts,
+                    "entries": entries,
+                    "max_deliveries": max_deliveries,
+                },
             ),
             (
                 query("claim", "admit"),
@@ -109,7 +114,9 @@ class Ledger:
             ),
             (query("claim", "look"), {"job_ids": everything}),
         )
-        cancelled, poisoned, admitted, seen = await retry_conflicts(lambda: self._database.fetch_many(statements))
+        cancelled, poisoned, admitted, seen = await retry_conflicts(
+            lambda: self._database.fetch_many(statements)
+        )
         return ClaimAnswer(
             admitted={
                 row["job_id"]: Admitted(

@@ -35,7 +35,9 @@ def _columns(names: tuple[str, ...], prefix: str = "") -> Composed:
 
 
 def _pairs(names: tuple[str, ...], left: str, right: str) -> Composed:
-    return SQL(" AND ").join(SQL(left) + Identifier(n) + SQL(" = ") + SQL(right) + Identifier(n) for n in names)
+    return SQL(" AND ").join(
+        SQL(left) + Identifier(n) + SQL(" = ") + SQL(right) + Identifier(n) for n in names
+    )
 
 
 def _names(table: Table) -> tuple[str, ...]:
@@ -125,7 +127,9 @@ def merge_sql(entity: Entity) -> MergeSql:
         parent_stage = Identifier(stage_name(parent))
         if table is parent:
             parts.append(
-                SQL("DELETE FROM {ps} s USING {p} t WHERE t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}").format(
+                SQL(
+                    "DELETE FROM {ps} s USING {p} t WHERE t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
+                ).format(
                     ps=parent_stage, p=Identifier(parent.name), keys=_pairs(parent.key, "t.", "s."), v=version
                 )
             )
@@ -135,15 +139,20 @@ def merge_sql(entity: Entity) -> MergeSql:
                     "DELETE FROM {cs} c USING {ps} s, {p} t"
                     " WHERE {child} AND t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
                 ).format(
-                    cs=Identifier(stage_name(table)), ps=parent_stage, p=Identifier(parent.name),
-                    child=_pairs(table.parent_key, "c.", "s."), keys=_pairs(parent.key, "t.", "s."), v=version,
-                )  # fmt: skip
+                    cs=Identifier(stage_name(table)),
+                    ps=parent_stage,
+                    p=Identifier(parent.name),
+                    child=_pairs(table.parent_key, "c.", "s."),
+                    keys=_pairs(parent.key, "t.", "s."),
+                    v=version,
+                )
             )
     update, insert = _update_insert(parent, "live")
     parts.append(
         SQL(
             "WITH updated AS ({update}), inserted AS ({insert}),"
-            " counted AS (SELECT (SELECT count(*) FROM inserted) AS inserted, (SELECT count(*) FROM updated) AS updated),"
+            " counted AS (SELECT (SELECT count(*) FROM inserted) AS inserted,"
+            " (SELECT count(*) FROM updated) AS updated),"
             " run AS (UPDATE job_run j SET {counters} FROM counted c"
             " WHERE j.job_id = %(job_id)s AND j.fence = %(fence)s)"
             " UPDATE job_attempt j SET {attempt_counters} FROM counted c"
@@ -159,12 +168,15 @@ def merge_sql(entity: Entity) -> MergeSql:
     for child in entity.children:
         parts.append(
             SQL(
-                "DELETE FROM {c} t USING {ps} s WHERE t.tenant_id = %(tenant_id)s AND {keys} AND t.{own} <> ALL (s.{list})"
+                "DELETE FROM {c} t USING {ps} s"
+                " WHERE t.tenant_id = %(tenant_id)s AND {keys} AND t.{own} <> ALL (s.{list})"
             ).format(
-                c=Identifier(child.name), ps=Identifier(stage_name(parent)),
-                keys=_pairs(child.parent_key, "t.", "s."), own=Identifier(_own_key(child)),
+                c=Identifier(child.name),
+                ps=Identifier(stage_name(parent)),
+                keys=_pairs(child.parent_key, "t.", "s."),
+                own=Identifier(_own_key(child)),
                 list=Identifier(_vanish_column(child)),
-            )  # fmt: skip
+            )
         )
         parts.extend(_update_insert(child, ""))
     return MergeSql(stage, copy, SQL(";\n").join(parts))

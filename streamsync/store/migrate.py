@@ -10,11 +10,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
-from typing_extensions import LiteralString
 
 from streamsync.errors import ConfigurationError, StoreUnavailable
 from streamsync.resources import sql_dir
@@ -79,7 +78,7 @@ def migrate(url: str, *, folder: Path | None = None) -> list[str]:
                     if not pending:
                         return applied
                     step = pending[0]
-                    connection.execute(cast("LiteralString", step.sql))
+                    connection.execute(step.sql)
                     connection.execute(
                         "INSERT INTO schema_migration (version, name, checksum) VALUES (%s, %s, %s)",
                         (step.version, step.name, step.checksum),
@@ -118,6 +117,8 @@ async def check_current(connection: AsyncConnection[Any]) -> None:
         row = await cursor.fetchone()
         version = int(row["version"]) if row else 0
     if version < newest:
-        raise ConfigurationError(f"the database is at migration {version} of {newest}: run `streamsync migrate`")
+        raise ConfigurationError(
+            f"the database is at migration {version} of {newest}: run `streamsync migrate`"
+        )
     if version > newest:
         raise ConfigurationError(f"the database is at migration {version}, newer than this code ({newest})")

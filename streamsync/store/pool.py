@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
-from typing_extensions import LiteralString
 
 from streamsync.store.sqlstate import translated
 
@@ -30,7 +29,9 @@ class Database:
     transaction in a session, so neither prepared statements nor session settings are used.
     """
 
-    def __init__(self, url: str, *, max_size: int = 8, pooled: bool = False, application: str = "streamsync") -> None:
+    def __init__(
+        self, url: str, *, max_size: int = 8, pooled: bool = False, application: str = "streamsync"
+    ) -> None:
         self.pooled = pooled
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
@@ -65,13 +66,17 @@ class Database:
         await self._pool.close(timeout=5)
 
     @asynccontextmanager
-    async def connection(self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS
+    ) -> AsyncIterator[Connection]:
         """A connection in autocommit mode. Raises StoreUnavailable, ConfigurationError, LostLock …"""
         async with translated(timeout_seconds), self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
-    async def transaction(self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS
+    ) -> AsyncIterator[Connection]:
         """A connection inside a transaction that commits at the end of the block."""
         async with self.connection(timeout_seconds=timeout_seconds) as connection, connection.transaction():
             yield connection

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import cast
-
-from typing_extensions import LiteralString
+from typing import LiteralString, cast
 
 from streamsync.resources import sql_dir
 

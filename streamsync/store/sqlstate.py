@@ -51,7 +51,9 @@ def translate(error: BaseException) -> Exception:
     if state.startswith(_UNAVAILABLE):
         return StoreUnavailable(f"PostgreSQL cannot serve now (SQLSTATE {state})")
     if state.startswith(_CONFIGURATION):
-        return ConfigurationError(f"DATABASE_URL: PostgreSQL refuses the connection or lacks rights (SQLSTATE {state})")
+        return ConfigurationError(
+            f"DATABASE_URL: PostgreSQL refuses the connection or lacks rights (SQLSTATE {state})"
+        )
     if state.startswith("22"):
         # A value that passed cleaning and is still refused. PostgreSQL's text may quote it: leave it out.
         return PermanentError("store_refused_value", f"PostgreSQL refused a value (SQLSTATE {state})")

@@ -56,7 +56,7 @@ class Tenants:
                     updated += not row["created"]
         return created, updated
 
-    async def list(self, *, active: bool | None = None, page_size: int = 500) -> AsyncIterator[DictRow]:
+    async def scan(self, *, active: bool | None = None, page_size: int = 500) -> AsyncIterator[DictRow]:
         """All tenants by key, read in pages."""
         after = ""
         while True:
@@ -83,7 +83,9 @@ class Tenants:
 
     async def existing(self, tenant_ids: Sequence[str]) -> set[str]:
         """Which of these ids exist."""
-        rows = await self._database.fetch(query("tenants", "existing_tenants"), {"tenant_ids": list(tenant_ids)})
+        rows = await self._database.fetch(
+            query("tenants", "existing_tenants"), {"tenant_ids": list(tenant_ids)}
+        )
         return {row["tenant_id"] for row in rows}
 
     async def cursors(self, tenant_id: str, entity: str) -> dict[str, int]:

@@ -28,7 +28,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """"These tenants are to be synced", and how far that has been carried out."""
+    """ "These tenants are to be synced", and how far that has been carried out."""
 
     tick_id: int
     kind: str
@@ -144,7 +144,9 @@ class Ticks:
                     await connection.execute(query("ticks", "note_coalesced"), note)
                 return [
                     Written(
-                        Job(row["job_id"], row["attempt"], tick.kind, row["tenant_id"]), row["due_at"], row["created"]
+                        Job(row["job_id"], row["attempt"], tick.kind, row["tenant_id"]),
+                        row["due_at"],
+                        row["created"],
                     )
                     for row in rows
                 ]

@@ -34,12 +34,15 @@ class Cleaner:
             child.name: [columns.index(name) for name in child.parent_key] for child in entity.children
         }
         self._child_keys = {
-            child.name: [field.column for field in child.fields].index(child.key[-1]) for child in entity.children
+            child.name: [field.column for field in child.fields].index(child.key[-1])
+            for child in entity.children
         }
 
     def new_unit(self, cursor: int) -> Unit:
         """An empty unit that leaves the cursor where it is."""
-        return Unit(self.entity, self.scope, cursor, children={child.name: {} for child in self.entity.children})
+        return Unit(
+            self.entity, self.scope, cursor, children={child.name: {} for child in self.entity.children}
+        )
 
     def add(self, unit: Unit, records: Iterable[Mapping[str, Any]]) -> None:
         """Clean records into a unit. Of two states of one record the newer stays; bad records are rejected."""
@@ -59,7 +62,9 @@ class Cleaner:
         children = {}
         own_keys = []
         for child in self.entity.children:
-            rows = self._children(child, record, tuple(row[index] for index in self._child_parents[child.name]))
+            rows = self._children(
+                child, record, tuple(row[index] for index in self._child_parents[child.name])
+            )
             children[child.name] = list(rows.values())
             own_keys.append(list(rows))
         unit.rows[key] = (*row, *own_keys)

@@ -87,7 +87,9 @@ class SyncEngine:
 class _Sync:
     """The state of one run."""
 
-    def __init__(self, engine: SyncEngine, job: Admitted, control: Control, deadline: asyncio.Timeout) -> None:
+    def __init__(
+        self, engine: SyncEngine, job: Admitted, control: Control, deadline: asyncio.Timeout
+    ) -> None:
         self._engine = engine
         self._job = job
         self._control = control
@@ -173,4 +175,6 @@ class _Sync:
             return
         ROWS.labels(entity=entity, result="inserted").inc(done.inserted)
         ROWS.labels(entity=entity, result="updated").inc(done.updated)
-        ROWS.labels(entity=entity, result="unchanged").inc(unit.fetched - rejected - done.inserted - done.updated)
+        ROWS.labels(entity=entity, result="unchanged").inc(
+            unit.fetched - rejected - done.inserted - done.updated
+        )

@@ -41,7 +41,9 @@ class Millennium:
             return _ENTITIES[name]
         except KeyError:
             known = ", ".join(_ENTITIES)
-            raise PermanentError("unknown_entity", f"Millennium has no entity {name!r}; known: {known}") from None
+            raise PermanentError(
+                "unknown_entity", f"Millennium has no entity {name!r}; known: {known}"
+            ) from None
 
     async def scopes(self, entity: Entity) -> Sequence[str]:
         """The storefronts named at the tenant, else all that the ERP lists."""
@@ -75,9 +77,7 @@ class Millennium:
             auth=(access.username, access.password),
         )
         if answer.status != 200:
-            raise error_of(
-                answer.status, answer.body, self._host, self._http.retry_after_seconds(answer)
-            )
+            raise error_of(answer.status, answer.body, self._host, self._http.retry_after_seconds(answer))
         if len(answer.body) >= _DECODE_IN_THREAD_BYTES:
             return await asyncio.to_thread(records_of, answer.body), len(answer.body)
         return records_of(answer.body), len(answer.body)

@@ -107,7 +107,9 @@ def error_of(status: int, body: bytes, host: str, retry_after_seconds: float | N
 
     if status == 401:
         if "senha inv" in text or "permissão negada" in text:
-            return permanent("erp_wrong_password", "user or password refused; put it right before the next try")
+            return permanent(
+                "erp_wrong_password", "user or password refused; put it right before the next try"
+            )
         if "ultrapassado o m" in text:
             return transient("erp_too_many_sessions", "too many sessions of this user")
         return transient("erp_unauthorized", "401 without a known reason")

@@ -1,0 +1,267 @@
+"""`streamsync tenants`."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from streamsync.cli.context import AppContext, pass_app
+from streamsync.cli.runtime import open_database, run
+from streamsync.errors import ConfigurationError
+from streamsync.jobs import TENANT_ID_PATTERN
+from streamsync.store.credentials import Credential, CredentialBox
+from streamsync.store.tenants import NewTenant, Tenants
+
+#: Rows of a CSV file written in one transaction.
+_IMPORT_BATCH: Final = 500
+_REQUIRED: Final = ("tenant_id", "name", "base_url", "username", "password")
+_OPTIONAL: Final = ("connector", "vitrines", "active")
+_WORDS: Final = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
+
+
+@click.group()
+def tenants() -> None:
+    """Add, list, import, enable, disable tenants."""
+
+
+def _tenant_id(value: str, where: str) -> str:
+    if not TENANT_ID_PATTERN.fullmatch(value):
+        raise ConfigurationError(
+            f"{where}: {value!r} is no tenant id; 1 to 64 letters, digits, '.', '_' or '-', not '.' or '-' first"
+        )
+    return value
+
+
+def _base_url(value: str, where: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{where}: {value!r} is no http(s) URL, e.g. http://erp.example:6017")
+    if parts.username or parts.password:
+        raise ConfigurationError(
+            f"{where}: leave user and password out of the URL; they have places of their own"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{where}: the URL must end before '?' and '#'")
+    return value.rstrip("/")
+
+
+def _vitrines(value: str, where: str) -> tuple[int, ...]:
+    words = [word for word in re.split(r"[\s;,]+", value) if word]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise ConfigurationError(f"{where}: storefronts are whole numbers separated by spaces, got {value!r}")
+    return tuple(int(word) for word in words)
+
+
+def _name(value: str, where: str) -> str:
+    if not value.strip():
+        raise ConfigurationError(f"{where}: the name is empty")
+    return value.strip()
+
+
+@tenants.command()
+@click.argument("tenant_id")
+@click.option("--name", required=True)
+@click.option("--base-url", required=True, help="The ERP's URL, e.g. http://erp.example:6017.")
+@click.option("--username", required=True, help="The ERP's user.")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
+@click.option("--vitrine", "vitrines", type=int, multiple=True, help="Only this storefront; may be repeated.")
+@pass_app
+def add(
+    app: AppContext,
+    tenant_id: str,
+    name: str,
+    base_url: str,
+    username: str,
+    vitrines: tuple[int, ...],
+    *,
+    password_stdin: bool,
+) -> None:
+    """Add a tenant. The ERP's password is asked for, or read from standard input: never an argument."""
+    settings = app.settings
+    box = CredentialBox(settings.require_credential_keys())
+    _tenant_id(tenant_id, "TENANT_ID")
+    url = _base_url(base_url, "--base-url")
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("ERP password", hide_input=True, confirmation_prompt=True)
+    if not password:
+        raise ConfigurationError(
+            "the password is empty: type it at the prompt, or send it with --password-stdin"
+        )
+    tenant = NewTenant(
+        tenant_id, _name(name, "--name"), url, box.seal(tenant_id, Credential(username, password)),
+        vitrines=vitrines,
+    )  # fmt: skip
+
+    async def main() -> int:
+        async with open_database(settings, application="streamsync tenants") as database:
+            created, _ = await Tenants(database).put([tenant], replace=False)
+            return created
+
+    if not run(main):
+        raise ConfigurationError(
+            f"TENANT_ID: {tenant_id} exists already; `streamsync tenants import` updates tenants"
+        )
+    click.echo(f"added {tenant_id}")
+
+
+@tenants.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@pass_app
+def import_(app: AppContext, file: Path) -> None:
+    """Add or update tenants from a CSV file with a header line.
+
+    Columns: tenant_id, name, base_url, username, password; and, if wanted, connector, vitrines (numbers
+    separated by spaces), active (true or false). The whole file is checked before anything is written.
+    """
+    settings = app.settings
+    box = CredentialBox(settings.require_credential_keys())
+    parsed = list(_read_csv(file, box))
+
+    async def main() -> tuple[int, int]:
+        created = updated = 0
+        async with open_database(settings, application="streamsync tenants") as database:
+            store = Tenants(database)
+            for start in range(0, len(parsed), _IMPORT_BATCH):
+                new, changed = await store.put(parsed[start : start + _IMPORT_BATCH], replace=True)
+                created, updated = created + new, updated + changed
+        return created, updated
+
+    created, updated = run(main)
+    click.echo(f"{created} tenants added, {updated} updated")
+
+
+def _read_csv(file: Path, box: CredentialBox) -> Iterator[NewTenant]:
+    seen: dict[str, int] = {}
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        columns = set(reader.fieldnames or ())
+        missing = [name for name in _REQUIRED if name not in columns]
+        strange = sorted(columns - {*_REQUIRED, *_OPTIONAL})
+        if missing or strange:
+            problem = (
+                f"lacks {', '.join(missing)}" if missing else f"has unknown columns {', '.join(strange)}"
+            )
+            raise ConfigurationError(
+                f"{file}: the header {problem}; columns are {', '.join(_REQUIRED)}"
+                f" and, if wanted, {', '.join(_OPTIONAL)}"
+            )
+        for row in reader:
+            where = f"{file}:{reader.line_num}"
+            if None in row or None in row.values():
+                raise ConfigurationError(f"{where}: the line has another number of columns than the header")
+            tenant_id = _tenant_id(row["tenant_id"].strip(), f"{where}: tenant_id")
+            if tenant_id in seen:
+                raise ConfigurationError(
+                    f"{where}: tenant_id: {tenant_id} stands in line {seen[tenant_id]} already"
+                )
+            seen[tenant_id] = reader.line_num
+            if not row["username"] or not row["password"]:
+                raise ConfigurationError(f"{where}: username and password must not be empty")
+            active = row.get("active", "").strip().lower()
+            if active not in _WORDS:
+                raise ConfigurationError(f"{where}: active: true or false, got {active!r}")
+            yield NewTenant(
+                tenant_id,
+                _name(row["name"], f"{where}: name"),
+                _base_url(row["base_url"].strip(), f"{where}: base_url"),
+                box.seal(tenant_id, Credential(row["username"], row["password"])),
+                connector=row.get("connector", "").strip() or "millennium",
+                vitrines=_vitrines(row.get("vitrines", ""), f"{where}: vitrines"),
+                active=_WORDS[active],
+            )
+
+
+@tenants.command("list")
+@click.option("--active/--inactive", "active", default=None, help="Only those.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@pass_app
+def list_(app: AppContext, active: bool | None, *, as_json: bool) -> None:
+    """List tenants with their last successful sync."""
+    settings = app.settings
+
+    async def main() -> list[dict[str, Any]]:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return [row async for row in Tenants(database).scan(active=active)]
+
+    rows = run(main)
+    if as_json:
+        for row in rows:
+            click.echo(orjson.dumps(row).decode())
+        return
+    table = Table("tenant", "name", "active", "ERP", "last success")
+    for row in rows:
+        last = row["last_success_at"]
+        table.add_row(
+            row["tenant_id"], row["name"], "yes" if row["active"] else "no",
+            urlsplit(row["base_url"]).netloc, f"{last:%Y-%m-%d %H:%M:%S %Z}" if last else "never",
+        )  # fmt: skip
+    Console().print(table)
+    click.echo(f"{len(rows)} tenants")
+
+
+@tenants.command()
+@click.argument("tenant_id")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@pass_app
+def show(app: AppContext, tenant_id: str, *, as_json: bool) -> None:
+    """Show one tenant; its credential stays sealed."""
+    settings = app.settings
+
+    async def main() -> dict[str, Any] | None:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return await Tenants(database).show(tenant_id)
+
+    row = run(main)
+    if row is None:
+        raise ConfigurationError(f"TENANT_ID: no such tenant: {tenant_id}; see `streamsync tenants list`")
+    if as_json:
+        click.echo(orjson.dumps(row, option=orjson.OPT_INDENT_2).decode())
+        return
+    table = Table(show_header=False)
+    for name, value in row.items():
+        table.add_row(name.replace("_", " "), "" if value is None else str(value))
+    Console().print(table)
+
+
+def _switch(app: AppContext, tenant_ids: tuple[str, ...], *, active: bool) -> None:
+    settings = app.settings
+
+    async def main() -> set[str]:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return await Tenants(database).set_active(tenant_ids, active=active)
+
+    done = run(main)
+    unknown = sorted(set(tenant_ids) - done)
+    click.echo(f"{'enabled' if active else 'disabled'}: {', '.join(sorted(done)) or 'none'}")
+    if unknown:
+        raise ConfigurationError(f"no such tenant: {', '.join(unknown)}; see `streamsync tenants list`")
+
+
+@tenants.command()
+@click.argument("tenant_ids", nargs=-1, required=True)
+@pass_app
+def enable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
+    """Let tenants be scheduled again."""
+    _switch(app, tenant_ids, active=True)
+
+
+@tenants.command()
+@click.argument("tenant_ids", nargs=-1, required=True)
+@pass_app
+def disable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
+    """Stop scheduling tenants; jobs that wait are cancelled at their claim, with the reason."""
+    _switch(app, tenant_ids, active=False)

@@ -1,0 +1,60 @@
+"""The heartbeat: one script call per beat and partition for all of a worker's jobs.
+
+It runs until the last job has been acknowledged, longer than any other loop of the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from streamsync.errors import QueueUnavailable
+from streamsync.log import get_logger
+from streamsync.metrics import LOCKS_LOST, UNAVAILABLE
+from streamsync.queue.scripts import Code
+from streamsync.queue.stream import Partition
+from streamsync.worker.slots import Slots
+
+_log = get_logger("worker.heartbeat")
+
+
+class Heartbeat:
+    """Renews locks and idle times of everything held, three times per time to live."""
+
+    def __init__(self, partitions: Sequence[Partition], slots: Slots, consumer: str, ttl_ms: int) -> None:
+        self._partitions = partitions
+        self._slots = slots
+        self._consumer = consumer
+        self._ttl_ms = ttl_ms
+
+    async def run(self) -> None:
+        """Beat until cancelled. A beat that Redis did not answer is tried again at the next: the fence in
+        PostgreSQL decides about the data, not the lock."""
+        while True:
+            await asyncio.sleep(self._ttl_ms / 3000)
+            try:
+                await self.run_once()
+            except QueueUnavailable as error:
+                UNAVAILABLE.labels(server="redis").inc()
+                _log.warning("heartbeat failed", reason=str(error))
+
+    async def run_once(self) -> None:
+        """One beat. A job whose entry or lock belongs to another is stopped at once."""
+        for partition in self._partitions:
+            holdings = self._slots.of(partition)
+            if not holdings:
+                continue
+            codes = await partition.scripts.heartbeat(
+                self._consumer, [holding.held for holding in holdings], self._ttl_ms
+            )
+            for holding, code in zip(holdings, codes, strict=True):
+                if code is Code.LOST and holding.task is not None and holding.stop is None:
+                    LOCKS_LOST.inc()
+                    _log.warning(
+                        "lock lost: stopping the job",
+                        job_id=holding.job.job_id,
+                        tenant_id=holding.job.tenant_id,
+                    )
+                    holding.lose()
+                elif code is Code.TAKEN_AGAIN and holding.task is not None:
+                    _log.info("lock taken again: Redis had forgotten it", job_id=holding.job.job_id)

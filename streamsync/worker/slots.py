@@ -1,0 +1,78 @@
+"""The slots of a worker and the jobs that hold them. State only; the loops around it act on it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+
+from streamsync.jobs import Job
+from streamsync.queue.scripts import Held
+from streamsync.queue.stream import Partition
+
+
+class Stop(Enum):
+    """Why a running job's task was told to stop at once."""
+
+    LOST = "lost"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """A delivered entry that this worker holds, from the lock until its outcome has been acknowledged."""
+
+    partition: Partition
+    held: Held
+    job: Job
+    body: bytes
+    task: asyncio.Task[None] | None = None
+    stop: Stop | None = None
+
+    def lose(self) -> None:
+        """A newer claim exists: stop at once, write nothing."""
+        self.stop = Stop.LOST
+        if self.task is not None:
+            self.task.cancel()
+
+
+@dataclass(slots=True)
+class Slots:
+    """At most `size` entries at a time."""
+
+    size: int
+    holdings: dict[tuple[bytes, str], Holding] = field(default_factory=dict)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def free(self) -> int:
+        return self.size - len(self.holdings)
+
+    def holds(self, partition: Partition, entry: str) -> bool:
+        """Whether this worker is already dealing with that entry."""
+        return (partition.keys.stream, entry) in self.holdings
+
+    def add(self, holding: Holding) -> None:
+        """Take a slot."""
+        self.holdings[(holding.partition.keys.stream, holding.held.entry)] = holding
+
+    def remove(self, holding: Holding) -> None:
+        """Free a slot."""
+        self.holdings.pop((holding.partition.keys.stream, holding.held.entry), None)
+        self._freed.set()
+
+    def of(self, partition: Partition) -> list[Holding]:
+        """What is held of one partition."""
+        return [holding for holding in self.holdings.values() if holding.partition is partition]
+
+    async def wait_free(self) -> None:
+        """Wait until a slot is free."""
+        while self.free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def wait_empty(self) -> None:
+        """Wait until nothing is held."""
+        while self.holdings:
+            self._freed.clear()
+            await self._freed.wait()
