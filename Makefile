@@ -37,7 +37,7 @@ lint: $(FOR_DEV)
 
 clean:
 	rm -rf $(VENV) .streamsync build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find streamsync tests loadtest -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard streamsync tests loadtest) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,EXTRA): .building marks a build in progress. Found at the start, it tells of one that was
 # interrupted, perhaps in the middle of a package that pip would then take for installed: begin anew.
