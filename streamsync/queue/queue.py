@@ -63,6 +63,18 @@ class Queue:
             sum(part.dead for part in parts),
         )
 
+    async def key_names(self) -> list[str]:
+        """All keys of this queue, by SCAN: for checks after a run, not for a busy server."""
+        names: set[str] = set()
+        cursor = b"0"
+        while True:
+            cursor, page = await call(
+                self.client, "SCAN", cursor, "MATCH", f"streamsync:{{{self.name}*", "COUNT", 1000
+            )
+            names.update(bytes(name).decode() for name in page)
+            if int(cursor) == 0:
+                return sorted(names)
+
     async def ping(self) -> None:
         """Raise QueueUnavailable unless Redis answers."""
         await call(self.client, "PING")

@@ -1,0 +1,24 @@
+"""Reads a tenant's rows back in key order: for verification, and for whoever wants to compare with an ERP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg.rows import DictRow
+from psycopg.sql import SQL, Identifier
+
+from streamsync.entity import Table
+from streamsync.store.pool import Database
+
+
+async def rows_of(database: Database, tenant_id: str, table: Table, columns: Sequence[str]) -> list[DictRow]:
+    """All rows of one tenant in one table, these columns, ordered by the table's key. Not for large tenants."""
+    statement = SQL("SELECT {} FROM {} WHERE tenant_id = {} ORDER BY {}").format(
+        SQL(", ").join(map(Identifier, columns)),
+        Identifier(table.name),
+        tenant_id,
+        SQL(", ").join(map(Identifier, table.key)),
+    )
+    async with database.connection() as connection:
+        cursor = await connection.execute(statement)
+        return await cursor.fetchall()
