@@ -6,7 +6,9 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
-_ROOT = _CHECKOUT if (_CHECKOUT / "lua").is_dir() and (_CHECKOUT / "sql").is_dir() else _PACKAGE / "_resources"
+_ROOT = (
+    _CHECKOUT if (_CHECKOUT / "lua").is_dir() and (_CHECKOUT / "sql").is_dir() else _PACKAGE / "_resources"
+)
 
 
 def lua_dir() -> Path:
