@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -47,7 +48,8 @@ def demo(
     # SIGTERM ends the demo as Ctrl-C does: in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     good = run_demo(
-        Console(),
+        # Without a terminal rich assumes 80 columns, too few for the closing tables.
+        Console(width=None if sys.stdout.isatty() else 120),
         folder.resolve(),
         tenants=tenants,
         workers=workers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -89,7 +89,11 @@ class Progress:
         workers = ", ".join(
             f"{name.rsplit('-', 2)[-2]}: {jobs}" for name, jobs in sorted(overview.workers_running.items())
         )
-        lines = [bar, table, Text(f"jobs running by worker process: {workers or 'none'}", style="dim")]
+        lines: list[RenderableType] = [
+            bar,
+            table,
+            Text(f"jobs running by worker process: {workers or 'none'}", style="dim"),
+        ]
         lines += [Text(event) for event in self.events[-8:]]
         return Panel(Group(*lines), title=f"streamsync demo  {done}/{self.jobs} jobs")
 

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,14 +186,12 @@ class Stage:
         self._processes.clear()
         return [process.returncode for process in self.workers]
 
-    def _spawn(
-        self, command: str, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
         number = len(self._processes)
         log = self._cleanup.enter_context((self.folder / f"{command}-{number}.log").open("wb"))
         process = subprocess.Popen(  # noqa: S603 - our own command
             [*_STREAMSYNC, command, *arguments],
-            env=environment or self.environment or None,
+            env=self.environment or None,
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
