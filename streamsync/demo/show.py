@@ -35,7 +35,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._live = Live(console=self.console, refresh_per_second=4)
             self._live.start()
         return self
 
@@ -85,7 +85,9 @@ class Progress:
             table.add_column(name, justify="right", style="bold red" if name == "failed" else "bold")
         table.add_row(*(f"{value:,}" for value in figures.values()))
         done = figures["done"] + figures["failed"]
-        bar = ProgressBar(total=max(self.jobs, 1), completed=done, width=None)
+        # A progress bar ends without a line end; a grid puts one there.
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(total=max(self.jobs, 1), completed=done, width=None))
         workers = ", ".join(
             f"{name.rsplit('-', 2)[-2]}: {jobs}" for name, jobs in sorted(overview.workers_running.items())
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Final
+from typing import Final, Protocol
 
 from streamsync.clock import Clock
 from streamsync.config import Settings
@@ -26,7 +26,7 @@ from streamsync.metrics import (
     RETRIES,
 )
 from streamsync.store.ledger import Admitted, Ledger, Settlement
-from streamsync.sync.engine import SyncEngine
+from streamsync.sync.engine import Control
 from streamsync.worker.finish import Ended, Finisher
 from streamsync.worker.slots import Holding, Slots, Stop
 
@@ -37,6 +37,14 @@ _STORE_AWAY_DELAY_MS: Final = 5_000
 _LONGEST_RETRY_MS: Final = 86_400_000.0
 
 _log = get_logger("worker.job")
+
+
+class Engine(Protocol):
+    """What runs a job: `sync.engine.SyncEngine`, or the load harness's that has nothing to sync."""
+
+    async def run(self, job: Admitted, control: Control) -> None:
+        """Run to the end, or raise one of the errors of `streamsync.errors`."""
+        ...
 
 
 class CancelRequested(Exception):
@@ -77,7 +85,7 @@ class Executor:
 
     def __init__(
         self,
-        engine: SyncEngine,
+        engine: Engine,
         ledger: Ledger,
         finisher: Finisher,
         slots: Slots,

@@ -27,7 +27,7 @@ from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
 from streamsync.sync.engine import SyncEngine
 from streamsync.worker.claim import Claimer
-from streamsync.worker.execute import Executor
+from streamsync.worker.execute import Engine, Executor
 from streamsync.worker.finish import Finisher
 from streamsync.worker.heartbeat import Heartbeat
 from streamsync.worker.promote import Promoter
@@ -52,7 +52,14 @@ class Worker:
     """Claims and runs jobs until told to stop."""
 
     def __init__(
-        self, settings: Settings, queue: Queue, database: Database, clock: Clock, *, name: str | None = None
+        self,
+        settings: Settings,
+        queue: Queue,
+        database: Database,
+        clock: Clock,
+        *,
+        name: str | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.name = name or worker_name()
         self.slots = Slots(settings.concurrency)
@@ -60,6 +67,7 @@ class Worker:
         self._queue = queue
         self._database = database
         self._clock = clock
+        self._engine = engine
         self._stop = asyncio.Event()
         self._claimers: list[Claimer] = []
 
@@ -87,7 +95,7 @@ class Worker:
         settings, ledger = self._settings, Ledger(self._database)
         box = CredentialBox(settings.require_credential_keys())
         async with ErpHttp(settings, take_permit=self._request_permit()) as http:
-            engine = SyncEngine(self._database, http, box, settings, self._clock)
+            engine = self._engine or SyncEngine(self._database, http, box, settings, self._clock)
             claimers = self._claimers
 
             def unsure(_partition: object) -> None:
