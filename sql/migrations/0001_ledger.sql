@@ -174,7 +174,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer claim of this tenant exists' USING ERRCODE = 'SS001';
     END IF;
-    SELECT commits INTO v_commits FROM job_run WHERE job_id = p_job_id AND state = 'running' AND fence = p_fence;
+    SELECT commits INTO v_commits FROM job_run
+     WHERE job_id = p_job_id AND state = 'running' AND fence = p_fence
+       FOR NO KEY UPDATE;  -- so that nobody ends the job between here and COMMIT
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this claim of the job has ended' USING ERRCODE = 'SS001';
     END IF;

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from streamsync.config import Settings
-from streamsync.errors import ConfigurationError
+from streamsync.errors import ConfigurationError, StreamsyncError
 from streamsync.log import get_logger
 from streamsync.queue.queue import Queue
 from streamsync.store.migrate import check_current
@@ -32,9 +32,20 @@ class Servers:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main())
+    """Run a coroutine on uvloop. Errors of ours that a TaskGroup wrapped come out bare, for one clear message."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
+    except BaseExceptionGroup as group:
+        ours, others = group.split(StreamsyncError)
+        if ours is None or others is not None:
+            raise
+        raise _first(ours) from group
+
+
+def _first(group: ExceptionGroup[StreamsyncError]) -> StreamsyncError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 @asynccontextmanager
@@ -47,6 +58,7 @@ async def open_database(settings: Settings, *, application: str) -> AsyncIterato
         application=application,
     )
     async with database:
+        await database.probe()
         async with database.connection() as connection:
             await check_current(connection)
         yield database

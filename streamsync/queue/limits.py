@@ -6,12 +6,20 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from redis.asyncio import Redis
 
+from streamsync.errors import QueueUnavailable
 from streamsync.queue.connection import call
 from streamsync.queue.keys import limit_keys
 from streamsync.queue.scripts import refill_permits, take_permits
+
+#: Questions under way at once, per limit and process.
+_ASKING: Final = 16
+
+#: Between two questions while Redis is away.
+_REDIS_AWAY_WAIT_MS: Final = 500
 
 #: Tells what the ledger knows of a forgotten window: (permit id, age in ms) of each start in it.
 Recall = Callable[[int], Awaitable[Sequence[tuple[str, int]]]]
@@ -46,26 +54,35 @@ class Limit:
         self._maximum = maximum
         self._window_ms = window_ms
         self._recall = recall
+        # Hundreds of syncs may ask at once; each question takes a connection.
+        self._asking = asyncio.Semaphore(_ASKING)
 
     async def take(self, wanted: int) -> Grant:
         """Up to `wanted` permits, at once, perhaps none."""
         wanted = min(wanted, self._maximum)
         ids = [secrets.token_hex(6) for _ in range(wanted)]
         while True:
-            granted, wait_ms, known = await take_permits(
-                self._client, self._keys, maximum=self._maximum, window_ms=self._window_ms,
-                ids=ids, ask=self._recall is not None,
-            )  # fmt: skip
+            async with self._asking:
+                granted, wait_ms, known = await take_permits(
+                    self._client, self._keys, maximum=self._maximum, window_ms=self._window_ms,
+                    ids=ids, ask=self._recall is not None,
+                )  # fmt: skip
             if known or self._recall is None:
                 return Grant(tuple(ids[:granted]), wait_ms)
             permits = await self._recall(self._window_ms)
             await refill_permits(self._client, self._keys, window_ms=self._window_ms, permits=permits)
 
     async def take_one(self) -> float:
-        """Wait until a permit is there and take it; returns the seconds waited."""
+        """Wait until a permit is there and take it; returns the seconds waited.
+
+        While Redis is away nobody knows how much of the window is spent, so the wait goes on.
+        """
         waited = 0.0
         while True:
-            grant = await self.take(1)
+            try:
+                grant = await self.take(1)
+            except QueueUnavailable:
+                grant = Grant((), _REDIS_AWAY_WAIT_MS)
             if grant.ids:
                 return waited
             seconds = grant.wait_ms / 1000

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from streamsync.errors import StoreUnavailable
 from streamsync.store.sqlstate import translated
 
 Connection = AsyncConnection[DictRow]
@@ -33,6 +34,7 @@ class Database:
         self, url: str, *, max_size: int = 8, pooled: bool = False, application: str = "streamsync"
     ) -> None:
         self.pooled = pooled
+        self._url = url
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=AsyncConnection[DictRow],
@@ -64,6 +66,18 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._pool.close(timeout=5)
+
+    async def probe(self) -> None:
+        """Connect once, outside the pool, which would try for long and not say why it failed.
+
+        Raises StoreUnavailable with libpq's first line (host, port, user; never the password).
+        """
+        try:
+            connection = await AsyncConnection.connect(self._url, connect_timeout=5)
+        except OperationalError as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise StoreUnavailable(f"cannot connect: {reason[0]}") from error
+        await connection.close()
 
     @asynccontextmanager
     async def connection(

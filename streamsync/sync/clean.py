@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ class Cleaner:
             try:
                 self._add(unit, record)
             except RecordRejected as bad:
-                unit.rejected.append(Rejected(bad.field, bad.reason, orjson.dumps(record)))
+                unit.rejected.append(Rejected(bad.field, bad.reason, _json_text(record)))
 
     def _add(self, unit: Unit, record: Mapping[str, Any]) -> None:
         row = self._row(self.entity.table.fields, record, "")
@@ -105,3 +106,11 @@ class Cleaner:
                 raise RecordRejected(prefix + "+".join(field.sources), "missing")
             row.append(value)
         return row
+
+
+def _json_text(record: Mapping[str, Any]) -> bytes:
+    """The record for the quarantine. orjson refuses integers beyond 64 bits, which an ERP may send."""
+    try:
+        return orjson.dumps(record)
+    except TypeError:
+        return json.dumps(record).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any
@@ -93,27 +94,33 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, app: Starlette) -> None:
-    """Serve until cancelled; returns at once where no port is set."""
+    """Serve until cancelled; returns at once where no port is set. Raises ConfigurationError for a taken port."""
     if not settings.http_port:
         _log.info("no metrics page: STREAMSYNC_HTTP_PORT is 0")
         return
-    config = uvicorn.Config(
-        app,
-        host=settings.http_host,
-        port=settings.http_port,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-    )
-    server = _Server(config)
-    task = asyncio.ensure_future(server.serve())
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    with _listen(settings.http_host, settings.http_port) as listening:
+        server = _Server(config)
+        task = asyncio.ensure_future(server.serve(sockets=[listening]))
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await task
+            raise
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind here rather than in uvicorn, which ends the process where it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await task
-        raise
-    except SystemExit as error:  # uvicorn's way to say that it could not bind
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
         raise ConfigurationError(
-            f"STREAMSYNC_HTTP_PORT: cannot listen on {settings.http_host}:{settings.http_port}; is it in use?"
+            f"STREAMSYNC_HTTP_HOST, STREAMSYNC_HTTP_PORT: cannot listen on {host}:{port} ({error.strerror}); "
+            "each process needs a port of its own"
         ) from error
+    return listening

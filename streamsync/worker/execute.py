@@ -13,6 +13,7 @@ from streamsync.errors import (
     HandBack,
     LostLock,
     PermanentError,
+    QueueUnavailable,
     StoreUnavailable,
     TransientError,
 )
@@ -30,7 +31,7 @@ from streamsync.sync.engine import Control
 from streamsync.worker.finish import Ended, Finisher
 from streamsync.worker.slots import Holding, Slots, Stop
 
-#: A job handed back because PostgreSQL is away is tried again after this long.
+#: A job handed back because a server of ours is away is tried again after this long.
 _STORE_AWAY_DELAY_MS: Final = 5_000
 
 #: However many retries are configured, none waits longer than a day.
@@ -146,7 +147,7 @@ class Executor:
             return None
         except HandBack:
             return ended(State.SCHEDULED, "handed_back")
-        except StoreUnavailable:
+        except (StoreUnavailable, QueueUnavailable):
             return ended(State.SCHEDULED, "handed_back", _STORE_AWAY_DELAY_MS)
         except CancelRequested:
             return ended(State.CANCELLED, "cancelled")
