@@ -127,7 +127,7 @@ class ErpHttp:
         except ValueError:
             try:
                 moment = parsedate_to_datetime(text)
-            except ValueError:
+            except (ValueError, OverflowError):
                 return None
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)

@@ -17,8 +17,9 @@ from streamsync.entity import FieldRejected
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SPACES = re.compile(r"\s+")
 #: Control and format characters, the soft hyphen among them; tab and line ends are spaces and stay until then.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff]")
-_NOT_DIGIT = re.compile(r"\D")
+#: Lone surrogates too: half an emoji, cut off by some column's length, which no UTF-8 can hold.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff\ud800-\udfff]")
+_NOT_DIGIT = re.compile(r"\D", re.ASCII)
 #: `/Date(<ms>-180)/`: ms of the epoch, which may be negative, and an offset in minutes that is already in it.
 _WCF_DATE = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{1,4})?\)/")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -27,6 +28,7 @@ _FALSE: Final = frozenset({"f", "0", "n", "false"})
 _BIGINT: Final = 2**63
 #: PostgreSQL's numeric holds more, but no price or weight has more digits; beyond it is rubbish.
 _MAX_EXPONENT: Final = 30
+_MAX_DIGITS: Final = 100
 
 
 def text(value: object) -> str | None:
@@ -35,11 +37,19 @@ def text(value: object) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise FieldRejected("expected text")
-    string = value if isinstance(value, str) else format(Decimal(str(value)).normalize(), "f")
-    if not string.isascii():
-        string = unicodedata.normalize("NFC", string)
+    string = value if isinstance(value, str) else _plain(value)
     string = _SPACES.sub(" ", _UNPRINTABLE.sub("", string)).strip()
+    if (
+        not string.isascii()
+    ):  # last, because what was taken out may have stood between a letter and its accent
+        string = unicodedata.normalize("NFC", string)
     return string or None
+
+
+def _plain(value: float | Decimal) -> str:
+    """A number's text without exponent and trailing zeros."""
+    string = format(decimal(value) or Decimal(0), "f")
+    return string.rstrip("0").rstrip(".") if "." in string else string
 
 
 def upper(value: object) -> str | None:
@@ -68,17 +78,23 @@ def integer(value: object) -> int | None:
 
 def decimal(value: object) -> Decimal | None:
     """An exact number with a decimal point."""
-    if value is None or value == "":
+    if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise FieldRejected("expected a number")
     try:
-        number = Decimal(str(value).strip())
+        string = str(value).strip()
+    except ValueError:  # an int of more digits than Python prints
+        raise FieldRejected("number out of range") from None
+    if not string:
+        return None
+    if "_" in string:  # Python's own notation; here it joins the parts of a code
+        raise FieldRejected("expected a number")
+    try:
+        number = Decimal(string)
     except InvalidOperation:
-        if isinstance(value, str) and not value.strip():
-            return None
         raise FieldRejected("expected a number") from None
-    if not number.is_finite() or abs(number.adjusted()) > _MAX_EXPONENT:
+    if not number.is_finite() or abs(number.adjusted()) > _MAX_EXPONENT or len(string) > _MAX_DIGITS:
         raise FieldRejected("number out of range")
     return number
 
@@ -87,7 +103,7 @@ def boolean(value: object) -> bool | None:
     """The ERP's three dialects: true/false, "T"/"F", "1"/"0"; also S/N."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float | Decimal) and value in (0, 1):
+    if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     if isinstance(value, str):
         word = value.strip().lower()
@@ -151,9 +167,9 @@ def phone(area: object, number: object) -> str | None:
     national = digits(number)
     if national is None:
         return None
-    code = (digits(area) or "").lstrip("0")
-    whole = code + national
-    return f"+55{whole}" if len(whole) in (10, 11) else whole
+    whole = (digits(area) or "").lstrip("0") + national
+    without_trunk = whole.lstrip("0")
+    return f"+55{without_trunk}" if len(without_trunk) in (10, 11) else whole
 
 
 def cpf_valid(value: str | None) -> bool | None:

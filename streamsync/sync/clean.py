@@ -109,8 +109,13 @@ class Cleaner:
 
 
 def _json_text(record: Mapping[str, Any]) -> bytes:
-    """The record for the quarantine. orjson refuses integers beyond 64 bits, which an ERP may send."""
+    """The record for the quarantine. orjson refuses integers beyond 64 bits and lone surrogates, which an ERP
+    may send; neither encoder takes depth without end."""
     try:
         return orjson.dumps(record)
     except TypeError:
+        pass
+    try:
         return json.dumps(record).encode()
+    except RecursionError:
+        return b'"nested too deeply to be kept"'

@@ -20,6 +20,8 @@ _ENTITIES: Final = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS)}
 #: From this size on decoding leaves the event loop, so that heartbeats are not starved.
 _DECODE_IN_THREAD_BYTES: Final = 256 * 1024
 
+_BIGINT: Final = 2**63
+
 #: Both are sent: without them the server answers XML, and not every version looks at the same one.
 _HEADERS: Final = {"Accept": "application/json"}
 _FORMAT: Final = {"$format": "json"}
@@ -63,7 +65,12 @@ class Millennium:
         if entity.scope is not Scope.ERP:
             parameters[entity.scope.value] = scope
         records, size_bytes = await self._records(entity.method, parameters)
-        seen = [row["trans_id"] for row in records if type(row.get("trans_id")) is int]
+        # A number beyond 64 bits is its record's fault (it is quarantined) and must not become the cursor.
+        seen = [
+            number
+            for row in records
+            if type(number := row.get("trans_id")) is int and -_BIGINT <= number < _BIGINT
+        ]
         if records and not seen:
             raise TransientError("erp_garbage", f"{entity.method}: no row carries a trans_id")
         return Page(records, max(seen, default=None), size_bytes)

@@ -19,8 +19,11 @@ _WRAPPERS: Final = ("value", "values", "data")
 
 _UNKNOWN_PARAMETER = re.compile(r"parameter\s+([\w$.-]{1,60})\s+not found", re.IGNORECASE)
 
+#: In UTF-8, in JSON's escapes, or without the accent.
+_DENIED = re.compile(r"permiss\S{1,6}o negada", re.IGNORECASE)
+
 #: How much of an error text is read.
-_ERROR_TEXT_CHARACTERS: Final = 4_000
+_ERROR_TEXT_BYTES: Final = 4_000
 
 
 def records_of(body: bytes) -> list[dict[str, Any]]:
@@ -32,13 +35,18 @@ def records_of(body: bytes) -> list[dict[str, Any]]:
     if not body.strip():
         return []
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        document = _lenient(body)
-    rows = _unwrap(document)
-    if not all(isinstance(row, dict) for row in rows):
-        raise TransientError("erp_garbage", "the answer's rows are not records")
-    return [_lower(row) for row in rows] if rows and not _is_lower(rows[0]) else list(rows)
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            document = _lenient(body)
+        rows = _unwrap(document)
+        if not all(isinstance(row, dict) for row in rows):
+            raise TransientError("erp_garbage", "the answer's rows are not records")
+        return [_lower(row) for row in rows] if rows and not _is_lower(rows[0]) else list(rows)
+    except RecursionError as error:
+        raise TransientError(
+            "erp_garbage", f"the answer is nested without end ({len(body)} bytes)"
+        ) from error
 
 
 def _lenient(body: bytes) -> Any:
@@ -48,9 +56,11 @@ def _lenient(body: bytes) -> Any:
         what = "XML or HTML" if head == b"<" else "not JSON"
         raise TransientError("erp_garbage", f"the answer is {what} ({len(body)} bytes)")
     try:
-        return json.loads(_text(body), strict=False)
-    except ValueError as error:
+        document = json.loads(_text(body), strict=False)
+    except (ValueError, RecursionError) as error:
         raise TransientError("erp_garbage", f"the answer is broken JSON ({len(body)} bytes)") from error
+    # Half of a surrogate pair, written as an escape, is text for Python and for nobody else.
+    return json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _text(body: bytes) -> str:
@@ -95,7 +105,7 @@ def _lower(value: Any) -> Any:
 
 def error_of(status: int, body: bytes, host: str, retry_after_seconds: float | None) -> SyncError:
     """What an answer other than 200 means. 401 has opposite meanings, told apart by its text alone."""
-    text = _text(body[:_ERROR_TEXT_CHARACTERS]).casefold()
+    text = _text(body[:_ERROR_TEXT_BYTES]).casefold()
 
     def transient(error_class: str, what: str) -> TransientError:
         return TransientError(
@@ -106,7 +116,7 @@ def error_of(status: int, body: bytes, host: str, retry_after_seconds: float | N
         return PermanentError(error_class, f"{host}: {what}", http_status=status)
 
     if status == 401:
-        if "senha inv" in text or "permissão negada" in text:
+        if "senha inv" in text or _DENIED.search(text):
             return permanent(
                 "erp_wrong_password", "user or password refused; put it right before the next try"
             )
