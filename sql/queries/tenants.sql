@@ -42,6 +42,10 @@ RETURNING tenant_id;
 -- Which of these tenants exist.
 SELECT tenant_id FROM tenant WHERE tenant_id = ANY(%(tenant_ids)s::text[]);
 
+-- name: newest_credential
+-- The credential sealed last: whoever cannot open it has the wrong keys.
+SELECT tenant_id, credential FROM tenant ORDER BY updated_at DESC LIMIT 1;
+
 -- name: cursors
 -- How far an entity of a tenant has been read, per scope.
 SELECT scope, cursor FROM sync_state WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;

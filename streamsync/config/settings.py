@@ -286,10 +286,7 @@ class Settings(ArgumentsOnly):
 
     def require_credential_keys(self) -> tuple[str, ...]:
         """The Fernet keys, the one that encrypts first. Raises ConfigurationError where none is set."""
-        how = (
-            "make a key with: python -c 'from cryptography.fernet import Fernet; "
-            "print(Fernet.generate_key().decode())'"
-        )
+        how = "make a key with: streamsync credentials generate-key"
         return split_keys(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
 
     def _of_kind(self, pattern: str, kind: str) -> Any:

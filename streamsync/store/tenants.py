@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from psycopg.rows import DictRow
 
+from streamsync.store.credentials import CredentialBox
 from streamsync.store.pool import Database
 from streamsync.store.queries import query
 
@@ -87,6 +88,14 @@ class Tenants:
             query("tenants", "existing_tenants"), {"tenant_ids": list(tenant_ids)}
         )
         return {row["tenant_id"] for row in rows}
+
+    async def check_keys(self, box: CredentialBox) -> None:
+        """Raise ConfigurationError where these keys do not open the credential sealed last.
+
+        A worker started with wrong keys would otherwise send every job it meets to the dead letter.
+        """
+        for row in await self._database.fetch(query("tenants", "newest_credential")):
+            box.open(row["tenant_id"], bytes(row["credential"]))
 
     async def cursors(self, tenant_id: str, entity: str) -> dict[str, int]:
         """How far an entity has been read, per scope."""
