@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.plugins.fix_postgres",
     "tests.plugins.fix_proxy",
     "tests.plugins.fix_simulator",
+    "tests.plugins.fix_processes",
     "tests.plugins.report",
 ]

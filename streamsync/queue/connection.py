@@ -3,6 +3,9 @@
 redis-py's defaults are wrong for a queue: a silent retry repeats a command whose reply was lost (two
 entries from one XADD) and a BLOCK longer than the socket timeout is tried eleven times before it fails.
 So nothing is retried here; callers are loops that know what may be repeated.
+
+Its socket timeout is off: for it redis-py sends by way of `asyncio.wait_for`, which in Python 3.11 loses a
+cancellation that comes as it ends, and a loop that was told to stop goes on for ever. `run` sets the limits.
 """
 
 from __future__ import annotations
@@ -56,12 +59,12 @@ class GroupMissing(QueueUnavailable):
 
 
 def connect(url: str, *, max_connections: int = 256) -> Redis:
-    """A client for short commands. It connects at first use; close it with `aclose()`."""
+    """A client whose every command goes through `run`. It connects at first use; close it with `aclose()`."""
     return Redis.from_url(
         url,
         protocol=2,
         decode_responses=False,
-        socket_timeout=COMMAND_TIMEOUT_SECONDS,
+        socket_timeout=None,
         socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
         socket_keepalive=True,
         health_check_interval=0,

@@ -18,7 +18,7 @@ from streamsync.queue.connection import COMMAND_TIMEOUT_SECONDS, call, command, 
 from streamsync.queue.keys import GROUP, PartitionKeys
 from streamsync.queue.scripts import Scripts
 
-#: Well below the socket timeout, so that an idle read is never mistaken for a dead connection.
+#: Well below the time limit of `run`, so that an idle read is never mistaken for a dead connection.
 BLOCK_MS: Final = 2_000
 
 #: While one slot is free only the stream can be waited for; urgent jobs are then seen this late at most.

@@ -67,8 +67,10 @@ class Scheduler:
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-            work.cancel()
-            await asyncio.wait({work})
+            while not work.done():
+                # Until it is heard: the pool's waits use `wait_for`, which in Python 3.11 may lose it.
+                work.cancel()
+                await asyncio.wait({work}, timeout=1)
         if not work.cancelled() and (error := work.exception()) is not None:
             raise error
         _log.info("scheduler stopped", worker=self.name)

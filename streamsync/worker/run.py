@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from streamsync.clock import Clock
@@ -41,6 +41,15 @@ _CANCEL_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 60.0
 
 _log = get_logger("worker")
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until it is heard: the pool's waits use `wait_for`, which in Python 3.11 may lose a cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1)
 
 
 def worker_name() -> str:
@@ -133,8 +142,7 @@ class Worker:
                 self._export_slots()
                 await asyncio.wait(claiming)
                 await self._drain()
-                for task in background:
-                    task.cancel()
+                await _end(background)
         await self._deregister()
         _log.info("worker stopped", worker=self.name)
 
