@@ -20,9 +20,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -36,20 +42,10 @@ from streamsync.errors import ConfigurationError, QueueUnavailable
 #: Longest wait for a reply of a command that does not block.
 COMMAND_TIMEOUT_SECONDS: Final = 5.0
 
-#: Answers of a server that will be well again: restarting, failing over, out of memory or disk.
-_PASSING = (
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "UNBLOCKED",
-    "OOM",
-    "MISCONF",
-    "NOREPLICAS",
-    "BUSY ",
-    "max number of clients",
-)
+#: Answers of a server that will be well again: restarting, failing over, out of memory or disk. Where
+#: redis-py has a class for an answer it cuts the code off the text; all others are known by their text.
+_PASSING_CLASSES = (ReadOnlyError, OutOfMemoryError, MasterDownError, ClusterDownError, TryAgainError)
+_PASSING_CODES = ("UNBLOCKED", "MISCONF", "NOREPLICAS", "BUSY ")
 
 T = TypeVar("T")
 
@@ -87,6 +83,8 @@ async def run(reply: Awaitable[T], *, timeout_seconds: float = COMMAND_TIMEOUT_S
         raise ConfigurationError(
             f"REDIS_URL: the server refuses the user or the password ({error})"
         ) from error
+    except NoPermissionError as error:
+        raise ConfigurationError(f"REDIS_URL: the server's user lacks a right ({error})") from error
     except (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError) as error:
         if any(word in str(error) for word in ("NOAUTH", "WRONGPASS")):
             raise ConfigurationError(
@@ -99,7 +97,9 @@ async def run(reply: Awaitable[T], *, timeout_seconds: float = COMMAND_TIMEOUT_S
         text = str(error)
         if "NOGROUP" in text or "no such key" in text:
             raise GroupMissing("the consumer group is missing") from error
-        if any(word in text for word in _PASSING):
+        if isinstance(error, _PASSING_CLASSES):
+            raise QueueUnavailable(f"Redis cannot serve now: {type(error).__name__}") from error
+        if any(code in text for code in _PASSING_CODES):
             raise QueueUnavailable(f"Redis cannot serve now: {text.split(' ', 1)[0]}") from error
         raise
     except RedisError as error:
