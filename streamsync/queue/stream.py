@@ -92,12 +92,19 @@ class Partition:
         found: list[Delivery] = []
         for letter in ("u", "s"):
             after = b"0"
-            while page := await self._read(consumer, 100, 0, {letter: after}):
-                found += page
-                after = page[-1].entry[1:].encode()
+            while page := await self._read_page(consumer, 100, 0, {letter: after}):
+                found += _deliveries(letter, [entry for _, entry in page])
+                after = bytes(page[-1][1][0])
         return found
 
     async def _read(self, consumer: str, count: int, block_ms: int, ids: dict[str, bytes]) -> list[Delivery]:
+        page = await self._read_page(consumer, count, block_ms, ids)
+        return [delivery for letter, entry in page for delivery in _deliveries(letter, [entry])]
+
+    async def _read_page(
+        self, consumer: str, count: int, block_ms: int, ids: dict[str, bytes]
+    ) -> list[tuple[str, Any]]:
+        """XREADGROUP's entries as the client gives them, each with the letter of its stream."""
         streams = [self._stream(letter) for letter in ids]
         arguments: list[Any] = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count]
         if block_ms > 0:
@@ -108,11 +115,7 @@ class Partition:
             timeout_seconds=COMMAND_TIMEOUT_SECONDS + block_ms / 1000,
         )
         letters = dict(zip(streams, ids, strict=True))
-        return [
-            delivery
-            for stream, entries in _stream_items(answer)
-            for delivery in _deliveries(letters[stream], entries)
-        ]
+        return [(letters[stream], entry) for stream, entries in _stream_items(answer) for entry in entries]
 
     async def recover(
         self, consumer: str, sweep: Sweep, *, idle_ms: int, count: int
@@ -207,7 +210,7 @@ def _autoclaim_page(answer: Any) -> tuple[bytes, Any]:
 def _deliveries(letter: str, entries: Any) -> list[Delivery]:
     found = []
     for entry_id, fields in entries:
-        if fields is None:  # deleted while pending: Redis lists the id alone
+        if not fields:  # deleted while pending: Redis lists the id alone, redis-py makes that an empty dict
             continue
         pairs = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
         body = bytes(pairs.get(b"j", b""))
