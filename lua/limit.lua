@@ -16,8 +16,10 @@ local since = redis.call('GET', KEYS[2])
 if not since and ARGV[3] == 'ask' then
   return { 0, 0, 0 }
 end
--- A clock that stepped back must not block for as long as the step: `since` is at most a window away.
-since = math.min(tonumber(since or now_ms + window), now_ms + window)
+-- A forgotten permit may have been given in this very ms, so the window begins anew one ms after it ends.
+-- A clock that stepped back must not block for as long as the step: `since` is never further away.
+local furthest = now_ms + window + 1
+since = math.min(tonumber(since or furthest), furthest)
 redis.call('SET', KEYS[2], string.format('%.0f', since))
 if since > now_ms then
   return { 0, since - now_ms, 1 }

@@ -13,7 +13,6 @@
 local now = redis.call('TIME')
 local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 local before = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local lowest = nil
 local codes = {}
 for i = 3, #ARGV, 4 do
   local entry, claim = ARGV[i], ARGV[i + 1]
@@ -34,14 +33,13 @@ for i = 3, #ARGV, 4 do
     if held then
       redis.call('DEL', lock)
     end
-    if lowest == nil or due < lowest then
-      lowest = due
-    end
     code = 1
   end
   codes[#codes + 1] = code
 end
-if lowest ~= nil and (before[2] == nil or lowest < tonumber(before[2])) and redis.call('LLEN', KEYS[2]) == 0 then
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local earlier = head[2] ~= nil and (before[2] == nil or tonumber(head[2]) < tonumber(before[2]))
+if earlier and redis.call('LLEN', KEYS[2]) == 0 then
   redis.call('RPUSH', KEYS[2], '1')
 end
 return codes

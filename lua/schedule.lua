@@ -12,18 +12,16 @@ local now = redis.call('TIME')
 local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 local before = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local added = 0
-local lowest = nil
 for i = 3, #ARGV, 2 do
   local score = tonumber(ARGV[i])
   if ARGV[2] == '1' then
     score = -now_ms
   end
   added = added + redis.call('ZADD', KEYS[1], ARGV[1], string.format('%.0f', score), ARGV[i + 1])
-  if lowest == nil or score < lowest then
-    lowest = score
-  end
 end
-if lowest ~= nil and (before[2] == nil or lowest < tonumber(before[2])) and redis.call('LLEN', KEYS[2]) == 0 then
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local earlier = head[2] ~= nil and (before[2] == nil or tonumber(head[2]) < tonumber(before[2]))
+if earlier and redis.call('LLEN', KEYS[2]) == 0 then
   redis.call('RPUSH', KEYS[2], '1')
 end
 return added
