@@ -20,6 +20,10 @@ GONE_MS: Final = 3_600_000
 #: How often that is looked at.
 _CONSUMERS_EVERY_SECONDS: Final = 600.0
 
+#: XAUTOCLAIM looks at ten entries per one asked for, so a sweep with few free slots takes several calls to see
+#: all that is pending; what is beyond these is looked at by the next sweep.
+_MOST_STEPS: Final = 200
+
 _log = get_logger("worker.recovery")
 
 
@@ -46,9 +50,18 @@ class Recovery:
     ) -> tuple[Sequence[Delivery], Sequence[str]]:
         """Take over up to `count` entries; returns them, and entries that Redis no longer holds."""
         self._next = self._clock.monotonic() + self._claim_idle_ms / 3000
-        taken, vanished = await partition.recover(
-            consumer, self._sweep, idle_ms=self._claim_idle_ms, count=count
-        )
+        taken: list[Delivery] = []
+        vanished: list[str] = []
+        unseen = set(self._sweep.cursors)
+        for _ in range(_MOST_STEPS):
+            found, gone = await partition.recover(
+                consumer, self._sweep, idle_ms=self._claim_idle_ms, count=count - len(taken)
+            )
+            taken += found
+            vanished += gone
+            unseen -= {stream for stream, cursor in self._sweep.cursors.items() if cursor == b"0-0"}
+            if not unseen or len(taken) >= count:
+                break
         if taken:
             RECOVERED.inc(len(taken))
             _log.warning("took entries over from silent workers", count=len(taken))

@@ -82,6 +82,7 @@ class Worker:
 
     def stop(self) -> None:
         """Stop claiming, let running pages commit, hand the rest back. A second call is quicker."""
+        _log.info("worker stopping", worker=self.name, running=len(self.slots.holdings))
         if self._stop.is_set():
             self._cancel_jobs()
         self._stop.set()
