@@ -29,6 +29,8 @@ _BIGINT: Final = 2**63
 #: PostgreSQL's numeric holds more, but no price or weight has more digits; beyond it is rubbish.
 _MAX_EXPONENT: Final = 30
 _MAX_DIGITS: Final = 100
+#: Twice what the ERP documents for an SKU; at four bytes each it fits into PostgreSQL's 2,704.
+_MAX_KEY: Final = 510
 
 
 def text(value: object) -> str | None:
@@ -50,6 +52,14 @@ def _plain(value: float | Decimal) -> str:
     """A number's text without exponent and trailing zeros."""
     string = format(decimal(value) or Decimal(0), "f")
     return string.rstrip("0").rstrip(".") if "." in string else string
+
+
+def key(value: object) -> str | None:
+    """Text that is part of a primary key: an index has no room for the longest ones."""
+    string = text(value)
+    if string is not None and len(string) > _MAX_KEY:
+        raise FieldRejected("key too long")
+    return string
 
 
 def upper(value: object) -> str | None:

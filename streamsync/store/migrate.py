@@ -84,7 +84,7 @@ def migrate(url: str, *, folder: Path | None = None) -> list[str]:
                         (step.version, step.name, step.checksum),
                     )
                 applied.append(step.name)
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         if error.sqlstate is None:
             detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise StoreUnavailable(f"PostgreSQL cannot be reached: {detail}") from error

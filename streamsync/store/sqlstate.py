@@ -54,8 +54,9 @@ def translate(error: BaseException) -> Exception:
         return ConfigurationError(
             f"DATABASE_URL: PostgreSQL refuses the connection or lacks rights (SQLSTATE {state})"
         )
-    if state.startswith("22"):
-        # A value that passed cleaning and is still refused. PostgreSQL's text may quote it: leave it out.
+    if state.startswith(("22", "54")):
+        # A value that passed cleaning and is still refused, or is beyond a limit of PostgreSQL's own, such as
+        # an index's longest key. PostgreSQL's text may quote it: leave it out.
         return PermanentError("store_refused_value", f"PostgreSQL refused a value (SQLSTATE {state})")
     if not state and isinstance(
         error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TooManyRequests | PoolClosed

@@ -64,7 +64,7 @@ PRODUCTS = Entity(
             parent_key=("vitrine", "product_id"),
             key=("vitrine", "product_id", "sku"),
             fields=(
-                field("sku", "text", v.text, required=True),
+                field("sku", "text", v.key, required=True),
                 field("color_id", "bigint", v.integer, "cor"),
                 field("pattern_id", "bigint", v.integer, "estampa"),
                 field("size", "text", v.text, "tamanho"),

@@ -34,6 +34,7 @@ _ANYTHING = st.recursive(
 
 _ONE_VALUE: dict[str, Callable[[object], object]] = {
     "text": v.text,
+    "key": v.key,
     "upper": v.upper,
     "digits": v.digits,
     "integer": v.integer,
@@ -48,7 +49,7 @@ _ONE_VALUE: dict[str, Callable[[object], object]] = {
 #: What a rejection may say: never the value.
 _PHRASES = {
     "", "expected text", "expected a number", "expected a whole number", "number out of range",
-    "expected a truth value", "expected a date", "date out of range", "expected an e-mail address",
+    "expected a truth value", "key too long", "expected a date", "date out of range", "expected an e-mail address",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from streamsync.entity import FieldRejected
@@ -85,9 +85,8 @@ def test_any_moment_comes_back_from_milliseconds(naive: datetime, offset: str) -
     assert v.timestamp(f"/Date({ms}{offset})/") == moment
 
 
-@given(
-    st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=st.timezones(), allow_imaginary=False)
-)  # noqa: DTZ001
+@given(st.datetimes(timezones=st.timezones(), allow_imaginary=False))
 def test_any_moment_comes_back_from_iso_text(moment: datetime) -> None:
     """A zone in the text is honoured, in doubled hours too."""
+    assume(1 < moment.year < 9999)
     assert v.timestamp(moment.isoformat()) == moment.astimezone(UTC)

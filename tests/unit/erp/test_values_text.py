@@ -61,6 +61,14 @@ def test_a_number_of_absurd_length_is_rejected() -> None:
             rule(10**5000)
 
 
+def test_a_key_has_room_in_an_index() -> None:
+    """One record's absurd key is that record's fault; it must not stop the page at PostgreSQL's limit."""
+    assert v.key(" 70001_12_0_M ") == "70001_12_0_M"
+    assert v.key("ü" * 510) == "ü" * 510
+    with pytest.raises(FieldRejected):
+        v.key("x" * 511)
+
+
 @pytest.mark.parametrize(("raw", "clean"), [(" sp ", "SP"), ("pf", "PF"), (None, None), ("", None)])
 def test_codes_are_in_capitals(raw: object, clean: str | None) -> None:
     """`upper` is text in capitals."""
