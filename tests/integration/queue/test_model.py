@@ -40,8 +40,11 @@ SILENT_MS, DEAD_MS = 3_600_000, 1_800_000
 NEVER = 4_000_000_000_000
 
 TENANTS = ("a", "b", "c")
-BODIES = [Job(n + 1, 1, "customers", TENANTS[n % 3]).encode() for n in range(6)]
+BODIES = [Job(n + 1, 1, "customers", TENANTS[n % 3]).encode() for n in range(12)]
 WORKERS = st.integers(0, 2)
+
+#: One of the latest beliefs.
+WHICH = st.integers(0, 5)
 
 
 @dataclass
@@ -205,17 +208,28 @@ class QueueMachine(RuleBasedStateMachine):
             held = Held(delivery.entry, f"c{self.claims}", delivery.job.tenant_id)
             self.beliefs[consumer][delivery.entry] = (held, delivery.body)
 
-    def _belief(self, who: int, which: int) -> tuple[str, Held, bytes] | None:
-        consumer = self.names[who]
-        held = list(self.beliefs[consumer].values())
-        return (consumer, *held[which % len(held)]) if held else None
+    def _believed(self) -> list[tuple[str, Held, bytes]]:
+        return [(name, *item) for name, items in self.beliefs.items() for item in items.values()]
 
-    @rule(who=WORKERS, which=st.integers(0, 5))
-    def lock(self, who: int, which: int) -> None:
+    def _belief(self, which: int) -> tuple[str, Held, bytes]:
+        believed = self._believed()
+        return believed[-1 - which % len(believed)]
+
+    @precondition(lambda self: self.model.group)
+    @rule(who=WORKERS, body=st.sampled_from(BODIES), urgent=st.booleans())
+    def begin_a_job(self, who: int, body: bytes, urgent: bool) -> None:
+        """All steps up to the lock, one after the other."""
+        self.schedule(body, 1, urgent, False)
+        self.promote(4)
+        self.read(who, 4)
+        if self._believed():
+            self.lock(0)
+
+    @precondition(lambda self: self._believed())
+    @rule(which=WHICH)
+    def lock(self, which: int) -> None:
         """A worker locks the tenant of an entry that it believes to own."""
-        if (believed := self._belief(who, which)) is None:
-            return
-        consumer, held, _ = believed
+        consumer, held, _ = self._belief(which)
         if not self.model.group:
             with pytest.raises(GroupMissing):
                 self.run(self.world.scripts.lock(consumer, [held], TTL_MS))
@@ -229,10 +243,11 @@ class QueueMachine(RuleBasedStateMachine):
         if expected is Code.DONE:
             self.model.locks[held.tenant_id] = value(held)
 
-    @rule(who=WORKERS)
-    def heartbeat(self, who: int) -> None:
+    @precondition(lambda self: self._believed())
+    @rule(which=WHICH)
+    def heartbeat(self, which: int) -> None:
         """A worker beats once for all that it believes to hold."""
-        consumer = self.names[who]
+        consumer, _, _ = self._belief(which)
         believed = [held for held, _ in self.beliefs[consumer].values()]
         expected = []
         for held in believed:
@@ -248,12 +263,11 @@ class QueueMachine(RuleBasedStateMachine):
                     del self.model.entries[held.entry]
         assert self.run(self.world.scripts.heartbeat(consumer, believed, TTL_MS)) == expected
 
-    @rule(who=WORKERS, which=st.integers(0, 5))
-    def finish(self, who: int, which: int) -> None:
+    @precondition(lambda self: self._believed())
+    @rule(which=WHICH)
+    def finish(self, which: int) -> None:
         """A worker finishes what it believes to hold."""
-        if (believed := self._belief(who, which)) is None:
-            return
-        consumer, held, body = believed
+        consumer, held, body = self._belief(which)
         if not self.model.group:
             with pytest.raises(GroupMissing):
                 self.run(self.world.scripts.finish(consumer, [held]))
@@ -263,12 +277,11 @@ class QueueMachine(RuleBasedStateMachine):
         if expected is Code.DONE:
             self.open.discard(body)
 
-    @rule(who=WORKERS, which=st.integers(0, 5))
-    def bury(self, who: int, which: int) -> None:
+    @precondition(lambda self: self._believed())
+    @rule(which=WHICH)
+    def bury(self, which: int) -> None:
         """A worker reports a failure of what it believes to hold."""
-        if (believed := self._belief(who, which)) is None:
-            return
-        consumer, held, body = believed
+        consumer, held, body = self._belief(which)
         if not self.model.group:
             with pytest.raises(GroupMissing):
                 self.run(self.world.scripts.dead(consumer, [(held, body, "e")], KEEP_MS))
@@ -286,13 +299,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.settle(held)
         return code
 
-    @rule(who=WORKERS, which=st.integers(0, 5), delay_ms=st.sampled_from([-5, 3_600_000]))
-    def reschedule(self, who: int, which: int, delay_ms: int) -> None:
+    @precondition(lambda self: self._believed())
+    @rule(which=WHICH, delay_ms=st.sampled_from([-5, 3_600_000]))
+    def reschedule(self, which: int, delay_ms: int) -> None:
         """A worker hands a job back. The ledger is asked first and refuses one that has ended meanwhile, so
         an entry that is nobody's comes here only when Redis forgot it."""
-        if (believed := self._belief(who, which)) is None:
-            return
-        consumer, held, body = believed
+        consumer, held, body = self._belief(which)
         if self.model.owner(held.entry) is None and body not in self.forgotten:
             return
         expected = Code.DONE if self.model.may(consumer, held) else Code.LOST
@@ -355,7 +367,7 @@ class QueueMachine(RuleBasedStateMachine):
         entry.there = False
         self.forgotten.add(entry.body)
 
-    @precondition(lambda self: len(self.model.entries) >= 4)
+    @precondition(lambda self: len(self.model.entries) >= 4 and self.claims % 4 == 3)
     @rule()
     def forget_everything(self) -> None:
         """Redis restarts empty."""
@@ -409,10 +421,15 @@ class QueueMachine(RuleBasedStateMachine):
 
 def test_the_queue_behaves_as_its_model(redis_url: str) -> None:
     """Whatever happens in whatever order, the server holds what the model holds."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: QueueMachine(redis_url),
+
+    class Machine(QueueMachine):
+        def __init__(self) -> None:
+            super().__init__(redis_url)
+
+    run_state_machine_as_test(
+        Machine,
         settings=settings(
-            max_examples=40,
+            max_examples=60,
             stateful_step_count=50,
             derandomize=True,
             database=None,
