@@ -19,11 +19,8 @@ from psycopg.sql import SQL, Composable, Composed
 
 from streamsync.entity import Entity
 from streamsync.store.merge import merge_sql
-from streamsync.store.pool import Connection, Database
+from streamsync.store.pool import IDLE_IN_TRANSACTION_MS, Connection, Database
 from streamsync.store.sqlstate import AlreadyCommitted, retry_conflicts
-
-#: A session that is silent inside a transaction for this long is ended by the server.
-IDLE_IN_TRANSACTION_MS: Final = 5_000
 
 #: Longest time for a whole commit.
 COMMIT_TIMEOUT_SECONDS: Final = 120.0

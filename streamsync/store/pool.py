@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, LiteralString
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
 from psycopg.rows import DictRow, dict_row
+from psycopg.sql import SQL
 from psycopg_pool import AsyncConnectionPool
 
 from streamsync.errors import StoreUnavailable
@@ -21,6 +22,13 @@ ACQUIRE_TIMEOUT_SECONDS: Final = 10.0
 
 #: Longest that a statement of the ledger may take; pages have a limit of their own.
 STATEMENT_TIMEOUT_SECONDS: Final = 30.0
+
+#: A session that is silent inside a transaction for this long is ended by the server.
+IDLE_IN_TRANSACTION_MS: Final = 5_000
+
+_END_WHEN_IDLE: Final = SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(
+    IDLE_IN_TRANSACTION_MS
+)
 
 
 class Database:
@@ -91,8 +99,12 @@ class Database:
     async def transaction(
         self, *, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS
     ) -> AsyncIterator[Connection]:
-        """A connection inside a transaction that commits at the end of the block."""
+        """A connection inside a transaction that commits at the end of the block.
+
+        The server ends it if this process freezes in between: others may be waiting for its rows.
+        """
         async with self.connection(timeout_seconds=timeout_seconds) as connection, connection.transaction():
+            await connection.execute(_END_WHEN_IDLE)
             yield connection
 
     async def fetch(self, query: LiteralString, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
@@ -104,11 +116,20 @@ class Database:
     async def fetch_many(
         self, statements: Sequence[tuple[LiteralString, Mapping[str, Any]]]
     ) -> list[list[DictRow]]:
-        """Several statements in one transaction, sent together; the rows of each."""
-        async with self.connection() as connection:
-            async with connection.pipeline(), connection.transaction():
-                cursors = [await connection.execute(query, parameters) for query, parameters in statements]
-            return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        """Several statements in one transaction; the rows of each.
+
+        They are ONE message, which the server carries out to its end by itself. In a pipeline each statement
+        would be a message of its own, and a client that freezes between two of them would hold the rows that
+        it has locked for as long as it sleeps: no timeout of the server runs there.
+        """
+        async with self.connection() as connection, AsyncClientCursor(connection) as cursor:
+            message = "\n;\n".join(cursor.mogrify(query, parameters) for query, parameters in statements)
+            await cursor.execute(message.encode())
+            rows: list[list[DictRow]] = []
+            while True:
+                rows.append(await cursor.fetchall() if cursor.description else [])
+                if not cursor.nextset():
+                    return rows
 
     async def ping(self) -> None:
         """Raise StoreUnavailable unless PostgreSQL answers."""

@@ -8,7 +8,6 @@ from streamsync.jobs import Job
 from tests.faults.invariants import check
 from tests.faults.world import World, tenants
 from tests.plugins.fix_processes import Process
-from tests.support import wait_until
 
 SHOP, OTHER = tenants(2)
 
@@ -64,8 +63,8 @@ async def test_a_job_that_kills_its_workers_ends_as_poison_and_its_neighbours_ru
     await world.trigger("customers", SHOP)
     for delivery in (1, 2):
         victim = await _running_worker(world)
-        await wait_until(lambda: _deliveries(world, delivery), 30, f"delivery {delivery}")
         await world.simulator.admin.wait_held(SHOP, timeout=30)
+        assert (await world.job(SHOP))["deliveries"] == delivery
         victim.kill()
         await world.simulator.admin.wait_idle(SHOP)
     await world.trigger("customers", OTHER)
@@ -79,10 +78,6 @@ async def test_a_job_that_kills_its_workers_ends_as_poison_and_its_neighbours_ru
     assert [a["outcome"] for a in await world.attempts(job["job_id"])] == ["lost", "lost"]
     body = Job(job["job_id"], 1, "customers", SHOP).encode()
     assert await world.dead_feed() == [(body, "poison")]
-
-
-async def _deliveries(world: World, count: int) -> bool:
-    return bool((await world.job(SHOP))["deliveries"] == count)
 
 
 async def test_sigterm_hands_the_job_over_at_once(world: World) -> None:

@@ -77,7 +77,7 @@ async def test_a_lost_acknowledgement_is_absorbed(world: World) -> None:
         await world.in_state(SHOP, "succeeded")
     job = await world.job(SHOP)
     await world.add_entry(f"{job['job_id']} 1 customers {SHOP}".encode())
-    await world.redis.xreadgroup(GROUP, "dead-worker", {world.keys.stream: ">"}, count=1)
+    await world.redis.xreadgroup(GROUP.decode(), "dead-worker", {world.keys.stream: ">"}, count=1)
     assert await world.pending() == 1
     before = await _versions(world)
     async with world.worker():
