@@ -35,6 +35,14 @@ class Answer:
     body: bytes
 
 
+def host_of(url: str) -> str:
+    """The host of a URL, for messages. Raises PermanentError(`erp_url`) for what is no URL at all."""
+    try:
+        return urlsplit(url).hostname or "?"
+    except ValueError as error:
+        raise PermanentError("erp_url", "the tenant's base URL is not an http(s) URL") from error
+
+
 class ErpHttp:
     """The worker's HTTP client. Open it with `async with`; one per process, shared by all its syncs."""
 
@@ -76,7 +84,7 @@ class ErpHttp:
         (`erp_url`); HTTP errors are answers, and for the connector to judge."""
         if self._take_permit is not None:
             await self._take_permit()
-        host = urlsplit(url).hostname or "?"
+        host = host_of(url)
         started = time.perf_counter()
         status = "none"
         try:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from streamsync.entity import Entity, Scope
 from streamsync.erp.connector import Access, Page
-from streamsync.erp.http import ErpHttp
+from streamsync.erp.http import ErpHttp, host_of
 from streamsync.erp.millennium.customers import CUSTOMERS
 from streamsync.erp.millennium.decode import error_of, records_of
 from streamsync.erp.millennium.products import PRODUCTS
@@ -35,7 +34,7 @@ class Millennium:
             raise PermanentError("erp_auth_mode", f"auth mode {access.auth_mode!r} is not known; use basic")
         self._access = access
         self._http = http
-        self._host = urlsplit(access.base_url).hostname or "?"
+        self._host = host_of(access.base_url)
 
     def entity(self, name: str) -> Entity:
         """The declaration of an entity. Raises PermanentError(`unknown_entity`)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
 from streamsync.erp.millennium.customers import CUSTOMERS
 from streamsync.erp.millennium.products import PRODUCTS
@@ -64,8 +65,8 @@ def _literal(statement: str, **values: str) -> str:
 
 def _touched(node: dict[str, Any]) -> float:
     """Rows that a scan read, those it threw away included."""
-    rows: float = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-    return rows * node["Actual Loops"]
+    rows = float(node["Actual Rows"]) + float(node.get("Rows Removed by Filter", 0))
+    return rows * float(node["Actual Loops"])
 
 
 _TABLES = {
@@ -143,7 +144,7 @@ def test_a_merge_touches_its_batch(full_database_url: str, entity: Any) -> None:
     with psycopg.connect(full_database_url) as connection:
         connection.execute(_PLANNER)
         for ddl in statements.stage.values():
-            connection.execute(ddl + b"DROP" if isinstance(ddl, bytes) else ddl.as_bytes() + b"DROP")
+            connection.execute(ddl + SQL("DROP"))
         if entity is CUSTOMERS:
             connection.execute(
                 "INSERT INTO stage_customer (customer_id, trans_id, keys_of_customer_address)"
