@@ -351,6 +351,29 @@ class QueueMachine(RuleBasedStateMachine):
             del self.model.entries[name]
         self._delivered(consumer, taken)
 
+    @precondition(lambda self: self.model.group and self._believed())
+    @rule(who=WORKERS, which=WHICH, locks=st.booleans())
+    def a_frozen_worker_wakes(self, who: int, which: int, locks: bool) -> None:
+        """A worker freezes, another takes its entries over and perhaps locks, and the first one goes on."""
+        old = self._belief(which)
+        for name, entry in self.model.entries.items():
+            if entry.owner == old[0] and entry.there:
+                self.run(self.world.make_idle(name, SILENT_MS))
+                entry.silent = True
+        self.recover(who, 8)
+        taken = self.beliefs[self.names[who]].get(old[1].entry)
+        if locks and taken:
+            self.lock(self._index((self.names[who], *taken)))
+        if old not in self._believed():
+            return  # it was the same worker, which has read the entry again
+        for go_on in (self.heartbeat, self.finish, self.bury):
+            go_on(self._index(old))
+        self.reschedule(self._index(old), -5)
+
+    def _index(self, believed: tuple[str, Held, bytes]) -> int:
+        everything = self._believed()
+        return len(everything) - 1 - everything.index(believed)
+
     @rule(tenant=st.sampled_from(TENANTS))
     def lock_ends(self, tenant: str) -> None:
         """A lock's time is up."""
@@ -429,7 +452,7 @@ def test_the_queue_behaves_as_its_model(redis_url: str) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=60,
+            max_examples=30,
             stateful_step_count=50,
             derandomize=True,
             database=None,
