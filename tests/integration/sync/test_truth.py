@@ -26,7 +26,7 @@ class TestSound:
     )
     async def test_servers_differ_and_the_rows_do_not(self, shop: Shop, switch: str) -> None:
         """Raw control characters, upper-case names, `{}` for nothing: the same truth."""
-        shop.simulator.admin.switch(**{switch: True})
+        shop.simulator.admin.switch(None, **{switch: True})
         await shop.sync()
         await shop.check("customer", "customer_address")
 
