@@ -106,8 +106,11 @@ async def test_cancelled_at_any_moment(world: World) -> None:
         reader = asyncio.create_task(world.partition.read("w", 2))
         for _ in range(n % 8):
             await asyncio.sleep(0)
-        if n % 2 and not (await world.partition.depths()).waiting:
-            await world.blocked()
+        if n % 2:  # until it waits, or has found what an earlier one was too early for
+            blocking = asyncio.create_task(world.blocked())
+            await asyncio.wait({reader, blocking}, return_when=asyncio.FIRST_COMPLETED)
+            blocking.cancel()
+            await asyncio.wait({blocking})
         adding = asyncio.create_task(world.enqueue(job))
         for _ in range(n % 5):
             await asyncio.sleep(0)
