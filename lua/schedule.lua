@@ -15,7 +15,7 @@ local added = 0
 for i = 3, #ARGV, 2 do
   local score = tonumber(ARGV[i])
   if ARGV[2] == '1' then
-    score = -now_ms
+    score = now_ms - 1e14  -- below zero for as long as this century lasts, and older ones still first
   end
   added = added + redis.call('ZADD', KEYS[1], ARGV[1], string.format('%.0f', score), ARGV[i + 1])
 end

@@ -62,7 +62,9 @@ class Job:
             job = cls(int(job_id), int(attempt), kind, tenant_id)
         except ValueError as error:
             raise UnreadableBody(f"not a job body ({len(body)} bytes)") from error
-        if job.job_id <= 0 or job.attempt <= 0 or not TENANT_ID_PATTERN.fullmatch(tenant_id):
+        # One job has one spelling: `int` would also read "+1", "01" or "1_0".
+        known = 0 < job.job_id < 2**63 and 0 < job.attempt < 2**31 and TENANT_ID_PATTERN.fullmatch(tenant_id)
+        if not known or job.encode() != body:
             raise UnreadableBody(f"not a job body ({len(body)} bytes)")
         return job
 

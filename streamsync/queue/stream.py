@@ -177,11 +177,6 @@ class Partition:
         running = _pending_count(pending) + _pending_count(urgent_pending)
         return Depths(int(delayed), int(length) + int(urgent_length) - running, running, int(dead))
 
-    async def oldest_due_ms(self) -> float | None:
-        """Score of the head of the delayed set, None if it is empty."""
-        head = await call(self._client, "ZRANGE", self.keys.delayed, 0, 0, "WITHSCORES")
-        return abs(float(head[1])) if head else None
-
     async def remove_gone_consumers(self, *, gone_ms: int) -> int:
         """Remove consumers that own nothing and have been silent for `gone_ms`; returns their number."""
         removed = 0

@@ -37,6 +37,18 @@ async def test_the_last_job(world: World) -> None:
     assert await world.scripts.promote(10) == (1, -1)
 
 
+async def test_older_urgent_jobs_go_first(world: World) -> None:
+    """Two urgent jobs leave in the order in which they were asked for."""
+    first, second = world.job().encode(), world.job().encode()
+    await world.scripts.schedule([(0, first)], urgent=True)
+    asked = await world.now_ms()
+    while await world.now_ms() == asked:
+        pass
+    await world.scripts.schedule([(0, second)], urgent=True)
+    await world.scripts.promote(10)
+    assert await world.bodies(world.keys.urgent) == [first, second]
+
+
 async def test_urgent_jobs_go_to_their_own_stream_and_first(world: World) -> None:
     """Urgent jobs leave before older ordinary ones, into the urgent stream."""
     ordinary, urgent = world.job().encode(), world.job().encode()

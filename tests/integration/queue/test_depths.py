@@ -36,16 +36,6 @@ async def test_each_place_is_counted(world: World) -> None:
     ]
 
 
-async def test_the_head_of_the_delayed_set(world: World) -> None:
-    """The earliest due time, None without any, and an urgent job's time without its sign."""
-    assert await world.partition.oldest_due_ms() is None
-    await world.scripts.schedule([(5000, world.job().encode()), (4000, world.job().encode())])
-    assert await world.partition.oldest_due_ms() == 4000
-    before = await world.now_ms()
-    await world.scripts.schedule([(0, world.job().encode())], urgent=True)
-    assert await world.partition.oldest_due_ms() in range(before, await world.now_ms() + 1)
-
-
 async def test_jobs_go_to_their_tenants_partition(redis_url: str) -> None:
     """A page for many tenants is spread over the partitions, each job once; depths are the sum."""
     jobs = [Job(n, 1, "customers", f"t{n}") for n in range(1, 101)]

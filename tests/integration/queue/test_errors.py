@@ -121,7 +121,6 @@ async def every_call(partition: Partition) -> list[BaseException | object]:
         partition.wait_for_wake(0.01),
         partition.wait_for_entries(10),
         partition.depths(),
-        partition.oldest_due_ms(),
         partition.remove_gone_consumers(gone_ms=0),
         partition.scripts.schedule([(0, b"1 1 customers t1")]),
         partition.scripts.promote(1),

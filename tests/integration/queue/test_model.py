@@ -143,7 +143,7 @@ class QueueMachine(RuleBasedStateMachine):
         after = self.run(self.world.now_ms())
         score = self.run(self.world.delayed())[body]
         assert added == (waiting is None)
-        wanted = range(-after, -before + 1) if urgent else range(due_ms, due_ms + 1)
+        wanted = range(before - 10**14, after - 10**14 + 1) if urgent else range(due_ms, due_ms + 1)
         if waiting is None:
             assert score in wanted
         elif forward:
