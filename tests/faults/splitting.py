@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from tests.plugins.fix_proxy import Direction, TcpProxy
+from tests.support import wait_until
 
 #: Where in a chunk to stop; None: nowhere.
 Find = Callable[[bytes], int | None]
@@ -31,7 +32,10 @@ class SplittingProxy(TcpProxy):
         return await self.start()
 
     async def __aexit__(self, *_: object) -> None:
-        self.release()
+        """Kill the client first: a connection that it is just making would outlive this, half logged in, and
+        PostgreSQL waits a minute for such a one before it drops a database. What is still held is lost."""
+        await self.cut()
+        await wait_until(lambda: self.open_connections == 0, 10, "the client's end")
         await self.stop()
 
     async def _pump(

@@ -155,6 +155,7 @@ async def test_a_worker_frozen_in_the_middle_of_its_claim(world: World) -> None:
         proxy.release()
         sleeper.thaw()
         await check(world)
+        sleeper.kill()
 
 
 async def _freeze_rescue_and_thaw(world: World, where: Nth, *, limit: float) -> None:
@@ -173,3 +174,4 @@ async def _freeze_rescue_and_thaw(world: World, where: Nth, *, limit: float) -> 
         await sleeper.logged("job lost to a newer claim")
         await check(world)
         assert await _versions(world) == before
+        sleeper.kill()

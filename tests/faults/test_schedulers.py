@@ -186,4 +186,5 @@ async def test_a_scheduler_frozen_within_a_page_does_not_keep_others_from_the_ti
         proxy.release()
         sleeper.thaw()
         await sleeper.logged("scheduling waits")
+        sleeper.kill()
     await _each_tenant_once(world)
