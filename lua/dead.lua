@@ -19,8 +19,9 @@ for i = 4, #ARGV, 4 do
   local lock = KEYS[4 + (i - 4) / 4]
   local stream = string.sub(entry, 1, 1) == 'u' and KEYS[2] or KEYS[1]
   local id = string.sub(entry, 2)
-  local pending = redis.call('XPENDING', stream, ARGV[1], id, id, 1)
-  local owner = pending[1] and pending[1][2] or nil
+  -- Where Redis forgot stream or group there is no owner, and nothing left to acknowledge.
+  local pending = redis.pcall('XPENDING', stream, ARGV[1], id, id, 1)
+  local owner = not pending.err and pending[1] and pending[1][2] or nil
   local held = claim ~= '' and redis.call('GET', lock) or false
   local code = -1
   if (owner == nil or owner == ARGV[2]) and (not held or held == entry .. '/' .. claim) then

@@ -12,7 +12,8 @@ local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 local due = redis.call('ZRANGE', KEYS[1], '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[1]), 'WITHSCORES')
 for i = 1, #due, 2 do
   local target = KEYS[2]
-  if tonumber(due[i + 1]) < 0 then
+  local score = tonumber(due[i + 1])
+  if score < 0 or score ~= math.floor(score) then
     target = KEYS[3]
   end
   redis.call('XADD', target, '*', 'j', due[i])

@@ -25,7 +25,10 @@ for i = 3, #ARGV, 4 do
   local code = -1
   if (owner == nil or owner == ARGV[2]) and (not held or held == entry .. '/' .. claim) then
     local due = now_ms + tonumber(ARGV[i + 2])
-    redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', due), ARGV[i + 3])
+    if string.sub(entry, 1, 1) == 'u' then
+      due = due + 0.5  -- half a millisecond marks an urgent job that waits: it goes to the urgent stream again
+    end
+    redis.call('ZADD', KEYS[1], 'NX', string.format('%.1f', due), ARGV[i + 3])
     if owner then
       redis.call('XACK', stream, ARGV[1], id)
       redis.call('XDEL', stream, id)

@@ -85,6 +85,7 @@ CREATE TABLE job_run (
     entry              text,
     fence              bigint,
     commits            integer NOT NULL DEFAULT 0,
+    commit_token       text,
     pages              integer NOT NULL DEFAULT 0,
     rows_fetched       bigint NOT NULL DEFAULT 0,
     rows_inserted      bigint NOT NULL DEFAULT 0,
@@ -164,24 +165,31 @@ COMMENT ON COLUMN rejected_record.fingerprint IS 'sha256 of the record: the same
 
 -- The guard of every commit. Raises, so that the server itself ends the transaction, whatever the client does
 -- next; FOR NO KEY UPDATE makes claims and commits of one tenant follow each other. p_commits is how many
--- commits the caller knows of: a commit whose answer was lost is told apart from one that never happened.
-CREATE FUNCTION guard_commit(p_tenant_id text, p_fence bigint, p_job_id bigint, p_commits integer) RETURNS void
+-- commits the caller knows of and p_token names this one: a commit whose answer was lost is told apart from one
+-- that never happened, and from one that somebody else made.
+CREATE FUNCTION guard_commit(
+    p_tenant_id text, p_fence bigint, p_job_id bigint, p_commits integer, p_token text
+) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     v_commits integer;
+    v_token text;
 BEGIN
     PERFORM 1 FROM tenant_fence WHERE tenant_id = p_tenant_id AND fence = p_fence FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer claim of this tenant exists' USING ERRCODE = 'SS001';
     END IF;
-    SELECT commits INTO v_commits FROM job_run
+    SELECT commits, commit_token INTO v_commits, v_token FROM job_run
      WHERE job_id = p_job_id AND state = 'running' AND fence = p_fence
        FOR NO KEY UPDATE;  -- so that nobody ends the job between here and COMMIT
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this claim of the job has ended' USING ERRCODE = 'SS001';
     END IF;
-    IF v_commits > p_commits THEN
+    IF v_commits = p_commits + 1 AND v_token = p_token THEN
         RAISE EXCEPTION 'this commit happened already' USING ERRCODE = 'SS002';
+    END IF;
+    IF v_commits <> p_commits THEN
+        RAISE EXCEPTION 'somebody else commits under this claim' USING ERRCODE = 'SS001';
     END IF;
 END
 $$;

@@ -95,6 +95,6 @@ SELECT a.job_id, a.tenant_id, a.kind, a.attempt, a.entry, a.fence, a.full_read, 
 
 -- name: look
 -- What the ledger says of jobs that were not admitted.
-SELECT job_id, tenant_id, kind, state, attempt, entry, due_at
+SELECT job_id, tenant_id, kind, state, attempt, entry, fence, due_at
   FROM job_run
  WHERE job_id = ANY(%(job_ids)s::bigint[]);

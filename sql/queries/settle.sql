@@ -1,5 +1,15 @@
 -- Ends of attempts, in batches. Each one carries its claim's fence; what does not match is left alone.
 
+-- name: lock_fences
+-- First of the three statements of a settlement: the fences that still stand are held to its end, so that no claim
+-- can come between the two that follow, whose snapshots are newer than the wait.
+SELECT f.tenant_id
+  FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[]) AS o(job_id, fence)
+  JOIN job_run j ON j.job_id = o.job_id
+  JOIN tenant_fence f ON f.tenant_id = j.tenant_id AND f.fence = o.fence
+ ORDER BY f.tenant_id
+   FOR NO KEY UPDATE OF f;
+
 -- name: coalesce_waiting
 -- A running job goes back to waiting while another waits: the other is cancelled, its ticks go to the first.
 UPDATE job_run w
@@ -12,7 +22,7 @@ UPDATE job_run w
    AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying');
 
 -- name: settle
--- Record how attempts ended. Returns those recorded; the others were lost to a newer claim.
+-- Record how attempts ended. Returns those recorded, now or before; the others were lost to a newer claim.
 WITH outcome AS (
     SELECT *
       FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[], %(states)s::text[], %(outcomes)s::text[],
@@ -24,8 +34,6 @@ WITH outcome AS (
       FROM outcome o
       JOIN job_run j ON j.job_id = o.job_id
       JOIN tenant_fence f ON f.tenant_id = j.tenant_id AND f.fence = o.fence
-     ORDER BY f.tenant_id
-       FOR NO KEY UPDATE OF f
 ), settled AS (
     UPDATE job_run j
        SET state = o.state,
@@ -57,16 +65,22 @@ WITH outcome AS (
       JOIN outcome o ON o.job_id = s.job_id
      WHERE a.job_id = s.job_id AND a.fence = s.fence AND a.outcome IS NULL
 )
-SELECT job_id, attempt FROM settled;
+SELECT job_id, attempt FROM settled
+UNION ALL
+-- Those whose settlement had been recorded before, but its answer was lost.
+SELECT o.job_id, j.attempt
+  FROM outcome o
+  JOIN job_attempt a ON a.job_id = o.job_id AND a.fence = o.fence AND a.outcome = o.outcome
+  JOIN job_run j ON j.job_id = o.job_id;
 
 -- name: release_taken_over
--- Entries of a dead worker whose tenant is busy: their jobs wait again, no attempt spent. The job is known by
--- the entry this worker took over, so nobody else can be running it under that entry.
+-- Jobs of dead claims whose tenant is busy: they wait again, no attempt spent. The fence names the dead claim: if
+-- somebody has claimed the job anew meanwhile, nothing matches.
 WITH released AS (
     UPDATE job_run j
        SET state = 'scheduled', entry = NULL, due_at = now() + %(delay_ms)s * interval '1 millisecond'
-      FROM unnest(%(job_ids)s::bigint[], %(entries)s::text[]) AS d(job_id, entry)
-     WHERE j.job_id = d.job_id AND j.state = 'running' AND j.entry = d.entry
+      FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[]) AS d(job_id, fence)
+     WHERE j.job_id = d.job_id AND j.state = 'running' AND j.fence = d.fence
        AND NOT EXISTS (SELECT 1 FROM job_run w
                         WHERE w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying'))
     RETURNING j.job_id, j.fence
@@ -75,8 +89,8 @@ WITH released AS (
        SET state = 'cancelled', entry = NULL, finished_at = now(), error_class = 'coalesced',
            coalesced_into = w.job_id,
            error_message = format('its worker died, and job %%s of the same tenant and kind waits', w.job_id)
-      FROM unnest(%(job_ids)s::bigint[], %(entries)s::text[]) AS d(job_id, entry), job_run w
-     WHERE j.job_id = d.job_id AND j.state = 'running' AND j.entry = d.entry
+      FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[]) AS d(job_id, fence), job_run w
+     WHERE j.job_id = d.job_id AND j.state = 'running' AND j.fence = d.fence
        AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying')
     RETURNING j.job_id, j.fence, j.tick_ids, j.full_read, w.job_id AS into_job_id
 ), noted AS (
@@ -90,8 +104,8 @@ WITH released AS (
 SELECT job_id FROM released;
 
 -- name: jobs_of_entries
--- Jobs that run under entries which Redis no longer holds.
-SELECT job_id, tenant_id, kind, attempt, entry FROM job_run WHERE state = 'running' AND entry = ANY(%(entries)s::text[]);
+-- Jobs that run under these entries.
+SELECT job_id, tenant_id, kind, attempt, entry, fence FROM job_run WHERE state = 'running' AND entry = ANY(%(entries)s::text[]);
 
 -- name: recent_starts
 -- Job starts of the last window: their ids and ages in ms, to tell a limit that Redis forgot.

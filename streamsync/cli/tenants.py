@@ -43,7 +43,10 @@ def _tenant_id(value: str, where: str) -> str:
 
 
 def _base_url(value: str, where: str) -> str:
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{where}: {value!r} is no http(s) URL, e.g. http://erp.example:6017")
     if parts.username or parts.password:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,6 +23,9 @@ import httpx
 from streamsync.config import Settings
 from streamsync.errors import PermanentError, TransientError
 from streamsync.metrics import ERP_REQUEST_SECONDS
+
+#: zlib's number for a gzip header and trailer.
+_GZIP: Final = 31
 
 #: Waits for a permit of the request limit; None where no limit is set.
 TakePermit = Callable[[], Awaitable[object]]
@@ -61,7 +66,7 @@ class ErpHttp:
                 max_keepalive_connections=settings.concurrency + 8,
                 keepalive_expiry=15,
             ),
-            headers={"Accept-Charset": "utf-8", "User-Agent": "streamsync"},
+            headers={"Accept-Encoding": "gzip", "Accept-Charset": "utf-8", "User-Agent": "streamsync"},
         )
 
     async def __aenter__(self) -> ErpHttp:
@@ -102,15 +107,22 @@ class ErpHttp:
             ERP_REQUEST_SECONDS.labels(status=status).observe(time.perf_counter() - started)
 
     async def _read(self, response: httpx.Response, host: str) -> bytes:
-        limit = self._settings.erp_response_max_bytes
-        chunks = []
-        size = 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > limit:
-                raise TransientError("erp_too_large", f"{host} sent more than {limit} bytes in one answer")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        """The body, unpacked here and not by httpx, which would unpack a bomb whole before we could count it."""
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("identity", "gzip"):
+            raise TransientError("erp_garbage", f"{host} packs its answer in a way that was not asked for")
+        body = _Body(self._settings.erp_response_max_bytes, packed=coding == "gzip")
+        try:
+            async for chunk in response.aiter_raw():
+                body.add(chunk)
+            return body.whole()
+        except _TooLarge as error:
+            raise TransientError(
+                "erp_too_large",
+                f"{host} sent more than {self._settings.erp_response_max_bytes} bytes in one answer",
+            ) from error
+        except zlib.error as error:
+            raise TransientError("erp_garbage", f"{host} sent broken gzip") from error
 
     @asynccontextmanager
     async def _classified(self, host: str) -> AsyncIterator[None]:
@@ -143,3 +155,41 @@ class ErpHttp:
         if seconds != seconds:  # NaN
             return None
         return min(max(seconds, 0.0), float(self._settings.retry_after_max_seconds))
+
+
+class _TooLarge(Exception):
+    """More bytes than an answer may have."""
+
+
+class _Body:
+    """Collects an answer, unpacking gzip in steps that never exceed the limit."""
+
+    def __init__(self, limit: int, *, packed: bool) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._gzip = zlib.decompressobj(_GZIP) if packed else None
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk as it came over the wire. Raises _TooLarge, zlib.error."""
+        if self._gzip is None:
+            self._keep(chunk)
+            return
+        while chunk:
+            self._keep(self._gzip.decompress(chunk, self._limit - self._size + 1))
+            chunk = self._gzip.unconsumed_tail
+            if self._gzip.eof and self._gzip.unused_data:  # another member follows
+                chunk = self._gzip.unused_data
+                self._gzip = zlib.decompressobj(_GZIP)
+
+    def whole(self) -> bytes:
+        """All of it. Raises zlib.error where packed data were cut off."""
+        if self._gzip is not None and self._size and not self._gzip.eof:
+            raise zlib.error("cut off")
+        return b"".join(self._chunks)
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise _TooLarge
+        self._chunks.append(chunk)

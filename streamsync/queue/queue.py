@@ -17,7 +17,8 @@ class Queue:
     def __init__(self, url: str, name: str, partitions: int) -> None:
         self.name = name
         self.client = connect(url)
-        self._reader = connect(url)
+        # A blocking read and a wait for a wake-up per partition, each on a connection of its own.
+        self._reader = connect(url, max_connections=2 * partitions + 16)
         self.partitions: Sequence[Partition] = [
             Partition(self.client, self._reader, PartitionKeys(name, number)) for number in range(partitions)
         ]

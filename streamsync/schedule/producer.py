@@ -8,7 +8,7 @@ only what it does not have.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -37,7 +37,7 @@ class Produced:
 
 
 class Producer:
-    """Runs ticks. `between_pages` is called after each page, for progress."""
+    """Runs ticks. `alive` is called after each page and while Redis is away."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class Producer:
         queue: Queue,
         settings: Settings,
         *,
-        between_pages: Callable[[int], Awaitable[None]] | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._ticks = ticks
         self._queue = queue
         self._settings = settings
-        self._between_pages = between_pages
+        self._alive = alive
 
     async def run(self, tick_id: int) -> Produced | None:
         """Carry one tick out, from where it stands. None if another producer has taken it on.
@@ -87,8 +87,7 @@ class Producer:
             created += new
             TICK_TENANTS.labels(kind=tick.kind, result="created").inc(new)
             TICK_TENANTS.labels(kind=tick.kind, result="coalesced").inc(len(page) - new)
-            if self._between_pages is not None:
-                await self._between_pages(tenants)
+            self._alive()
             if len(page) < PAGE:
                 break
         await self._ticks.finish(tick.tick_id)
@@ -117,6 +116,7 @@ class Producer:
                 await self._queue.schedule(jobs, urgent=tick.urgent, move_forward=tick.urgent)
                 return
             except QueueUnavailable as error:
+                self._alive()
                 _log.warning("dispatch waits", tick_id=tick.tick_id, kind=tick.kind, reason=str(error))
                 await asyncio.sleep(delay_seconds)
                 delay_seconds = min(delay_seconds * 2, 5.0)

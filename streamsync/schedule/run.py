@@ -45,9 +45,12 @@ class Scheduler:
         self.last_pass_monotonic = clock.monotonic()
         self._settings = settings
         self._ticks = Ticks(database, name)
-        self._producer = Producer(self._ticks, queue, settings)
+        self._producer = Producer(self._ticks, queue, settings, alive=self._turned)
         self._clock = clock
         self._stop = asyncio.Event()
+
+    def _turned(self) -> None:
+        self.last_pass_monotonic = self._clock.monotonic()
 
     def stop(self) -> None:
         """Stop after the page that is being written."""
@@ -88,7 +91,7 @@ class Scheduler:
                     server="postgresql" if isinstance(error, StoreUnavailable) else "redis"
                 ).inc()
                 _log.warning("scheduling waits", reason=str(error))
-            self.last_pass_monotonic = self._clock.monotonic()
+            self._turned()
             await asyncio.sleep(POLL_SECONDS * random.uniform(0.8, 1.0))  # noqa: S311 - spreads schedulers
 
     async def _put_schedules(self) -> None:

@@ -9,6 +9,7 @@ statements of one READ COMMITTED transaction each has a snapshot newer than the 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -74,6 +75,8 @@ class Unit:
     rejected: list[Rejected] = field(default_factory=list)
     pages: int = 0
     fetched: int = 0
+    #: Names this unit's commit, so that one whose answer was lost is known again.
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
     message: list[Composable] = [
         SQL("SELECT set_config('streamsync.tenant_id', %(tenant_id)s, true)"),
         _PLANNER,
-        SQL("SELECT guard_commit(%(tenant_id)s, %(fence)s, %(job_id)s, %(commits)s)"),
+        SQL("SELECT guard_commit(%(tenant_id)s, %(fence)s, %(job_id)s, %(commits)s, %(token)s)"),
         merge_sql(unit.entity).merge,
         _CURSOR,
     ]
@@ -167,6 +170,7 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
         "fence": claim.fence,
         "job_id": claim.job_id,
         "commits": claim.commits,
+        "token": unit.token,
         "entity": unit.entity.name,
         "scope": unit.scope,
         "cursor": unit.cursor,

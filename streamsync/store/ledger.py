@@ -43,11 +43,21 @@ class Seen:
     state: State
     attempt: int
     entry: str | None
+    fence: int | None
     due_at: datetime
 
     def as_job(self) -> Job:
         """The job as it belongs into the queue next."""
         return Job(self.job_id, self.attempt, self.kind, self.tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job that the ledger says is running: under which entry, and by which claim."""
+
+    job: Job
+    entry: str
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,7 @@ class Ledger:
             "states": [item.state.value for item in settlements],
         }
         statements = (
+            (query("settle", "lock_fences"), arrays),
             (query("settle", "coalesce_waiting"), arrays),
             (
                 query("settle", "settle"),
@@ -158,14 +169,15 @@ class Ledger:
                 },
             ),
         )
-        _, settled = await retry_conflicts(lambda: self._database.fetch_many(statements))
+        _, _, settled = await retry_conflicts(lambda: self._database.fetch_many(statements))
         return {row["job_id"]: row["attempt"] for row in settled}
 
-    async def release_taken_over(self, jobs: Sequence[tuple[int, str]], *, delay_ms: int) -> set[int]:
-        """Jobs of dead workers whose tenant is busy wait again; returns those that belong into the queue."""
+    async def release_taken_over(self, jobs: Sequence[tuple[int, int]], *, delay_ms: int) -> set[int]:
+        """(job, fence) of dead claims whose tenant is busy: they wait again. Returns those that belong into the
+        queue; another was claimed anew meanwhile, or became part of a job that waits."""
         parameters = {
             "job_ids": [job_id for job_id, _ in jobs],
-            "entries": [entry for _, entry in jobs],
+            "fences": [fence for _, fence in jobs],
             "delay_ms": delay_ms,
         }
         rows = await retry_conflicts(
@@ -173,11 +185,14 @@ class Ledger:
         )
         return {row["job_id"] for row in rows}
 
-    async def jobs_of_entries(self, entries: Sequence[str]) -> list[tuple[Job, str]]:
-        """Running jobs whose entries Redis no longer holds, with their entries."""
+    async def jobs_of_entries(self, entries: Sequence[str]) -> list[Running]:
+        """Jobs that run under these entries. Entries of two partitions may have one name: look at the tenant."""
         rows = await self._database.fetch(query("settle", "jobs_of_entries"), {"entries": list(entries)})
         return [
-            (Job(row["job_id"], row["attempt"], row["kind"], row["tenant_id"]), row["entry"]) for row in rows
+            Running(
+                Job(row["job_id"], row["attempt"], row["kind"], row["tenant_id"]), row["entry"], row["fence"]
+            )
+            for row in rows
         ]
 
     async def recent_starts(self, window_ms: int) -> list[tuple[str, int]]:

@@ -161,7 +161,7 @@ def merge_sql(entity: Entity) -> MergeSql:
         ).format(
             update=update,
             insert=insert,
-            counters=SQL("commits = j.commits + 1, ") + _COUNTERS,
+            counters=SQL("commits = j.commits + 1, commit_token = %(token)s, ") + _COUNTERS,
             attempt_counters=_COUNTERS,
         )
     )

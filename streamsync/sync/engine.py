@@ -29,6 +29,9 @@ from streamsync.sync.clean import Cleaner
 #: A full page without progress doubles `$top` up to this; beyond, the ERP's cursor is stuck.
 MAX_PAGE_SIZE: Final = 64_000
 
+#: From this size on cleaning leaves the event loop, so that heartbeats are not starved.
+_CLEAN_IN_THREAD_ROWS: Final = 2_000
+
 _log = get_logger("sync")
 
 
@@ -121,7 +124,10 @@ class _Sync:
             page = await self._connector.page(entity, scope, max(cursor - 1, 0), size)
             if page.cursor is None:
                 break
-            cleaner.add(unit, page.records)
+            if len(page.records) >= _CLEAN_IN_THREAD_ROWS:
+                await asyncio.to_thread(cleaner.add, unit, page.records)
+            else:
+                cleaner.add(unit, page.records)
             unit.pages += 1
             if page.cursor <= cursor:
                 if len(page.records) < size:
@@ -135,7 +141,8 @@ class _Sync:
                 continue
             unit.cursor = cursor = page.cursor
             now = self._engine._clock.monotonic()
-            full = len(unit.rows) >= settings.commit_max_rows or now - opened >= settings.commit_max_seconds
+            rows = len(unit.rows) + len(unit.rejected)
+            full = rows >= settings.commit_max_rows or now - opened >= settings.commit_max_seconds
             if full or self._control.stopping():
                 await self._commit(unit)
                 await self._control.handed_back()
@@ -156,6 +163,9 @@ class _Sync:
             except StoreUnavailable as error:
                 UNAVAILABLE.labels(server="postgresql").inc()
                 _log.warning("commit waits", job_id=self._job.job_id, reason=str(error))
+                self._deadline.reschedule(
+                    asyncio.get_running_loop().time() + engine._settings.lock_ttl_seconds
+                )
                 await asyncio.sleep(delay_seconds * random.uniform(0.5, 1.0))  # noqa: S311
                 delay_seconds = min(delay_seconds * 2, 5.0)
         PAGE_COMMIT_SECONDS.labels(entity=entity).observe(engine._clock.monotonic() - started)

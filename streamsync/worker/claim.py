@@ -17,13 +17,13 @@ from typing import Any
 from streamsync.clock import Clock
 from streamsync.errors import QueueUnavailable, StoreUnavailable
 from streamsync.log import get_logger
-from streamsync.metrics import BUSY, DUPLICATES, GROUPS_CREATED, LIMIT_WAIT_SECONDS, UNAVAILABLE
+from streamsync.metrics import BUSY, DEAD, DUPLICATES, GROUPS_CREATED, LIMIT_WAIT_SECONDS, UNAVAILABLE
 from streamsync.queue.connection import GroupMissing
 from streamsync.queue.limits import Limit
 from streamsync.queue.queue import Queue
 from streamsync.queue.scripts import Code, Held
 from streamsync.queue.stream import BLOCK_MS, Delivery, Partition
-from streamsync.store.ledger import Admitted, ClaimAnswer, Ledger
+from streamsync.store.ledger import Admitted, ClaimAnswer, Ledger, Running
 from streamsync.worker.finish import DEAD_KEEP_MS
 from streamsync.worker.gate import Verdict, verdict
 from streamsync.worker.recovery import Recovery
@@ -123,18 +123,41 @@ class Claimer:
                 await asyncio.wait({task})
 
     async def _return_unseen(self) -> None:
-        """On stopping: entries delivered to us that no task has seen go back, so that others start at once."""
+        """On stopping: entries delivered to us that no task holds go back, so that others start at once.
+
+        The ledger is asked first: a claim whose answer was lost may have made one `running`, and as a new
+        entry it would be taken for a duplicate.
+        """
         if not self._own_first:
             return
         try:
             own = await self.partition.read_own(self._consumer)
-            unseen = [d for d in own if d.job is not None and not self._slots.holds(self.partition, d.entry)]
-            if unseen:
-                await self.partition.scripts.reschedule(
-                    self._consumer, [(Held(d.entry, "", d.job.tenant_id), 0, d.body) for d in unseen if d.job]
-                )
-        except QueueUnavailable as error:
+            unseen = [d for d in own if not self._slots.holds(self.partition, d.entry)]
+            claimed = {r.entry: r for r in await self._running_under([d.entry for d in unseen])}
+            released = await self._release(list(claimed.values()), delay_ms=0)
+            back = [
+                (Held(d.entry, "", d.job.tenant_id), 0, d.body)
+                for d in unseen
+                if d.job is not None and (d.entry not in claimed or d.job.job_id in released)
+            ]
+            if back:
+                await self.partition.scripts.reschedule(self._consumer, back)
+        except (QueueUnavailable, StoreUnavailable) as error:
             _log.warning("entries left for recovery", reason=str(error))
+
+    async def _running_under(self, entries: Sequence[str]) -> list[Running]:
+        """Jobs of this partition that the ledger says run under these entries."""
+        found = await self._ledger.jobs_of_entries(entries) if entries else []
+        return [
+            running for running in found if self._queue.partition(running.job.tenant_id) is self.partition
+        ]
+
+    async def _release(self, claims: Sequence[Running], *, delay_ms: int) -> set[int]:
+        """Let dead claims go: their jobs wait again. Returns those that belong into the queue."""
+        if not claims:
+            return set()
+        pairs = [(running.job.job_id, running.fence) for running in claims]
+        return await self._ledger.release_taken_over(pairs, delay_ms=delay_ms)
 
     async def _create_group(self) -> None:
         try:
@@ -145,25 +168,35 @@ class Claimer:
             _log.warning("the consumer group cannot be made yet", reason=str(error))
 
     async def run_once(self) -> None:
-        """Claim one batch: what a lost reply hid, what dead workers left, then what is new."""
+        """Claim one batch, within this loop's share of the free slots and the permits there are."""
+        count = max(self._slots.free // len(self._queue.partitions), 1)
+        with self._slots.reserve(count):
+            if self._job_starts is None:
+                await self._claim(count, None)
+                return
+            permits = await self._reserve_starts(self._job_starts, count)
+            if not permits:
+                return
+            try:
+                await self._claim(len(permits), permits)
+            finally:
+                await self._job_starts.give_back(permits)
+
+    async def _claim(self, count: int, permits: list[str] | None) -> None:
+        """What a lost reply hid, else what dead workers left, else what is new."""
         if self._own_first:
             own = await self.partition.read_own(self._consumer)
             unseen = [d for d in own if not self._slots.holds(self.partition, d.entry)]
-            await self.process(unseen[: self._slots.free])
-            self._own_first = len(unseen) > max(self._slots.free, 0)
+            self._own_first = len(unseen) > count
+            await self.process(unseen[:count], permits=permits)
             return
         if self._recovery.due():
-            taken, vanished = await self._recovery.run_once(self.partition, self._consumer, self._slots.free)
-            await self._vanished(vanished)
-            await self.process(taken)
-        if self._slots.free <= 0:
-            return
-        if self._job_starts is not None:
-            await self._run_once_limited(self._job_starts)
-            return
-        await self._read_and_process(self._slots.free, self._recovery.due_in_ms(BLOCK_MS))
-
-    async def _read_and_process(self, count: int, block_ms: int, permits: list[str] | None = None) -> None:
+            taken = await self._recovery.run_once(self.partition, self._consumer, count)
+            await self._requeue_vanished()
+            if taken:
+                await self.process(taken, permits=permits)
+                return
+        block_ms = 0 if permits is not None else self._recovery.due_in_ms(BLOCK_MS)
         deliveries: list[Delivery] = []
 
         async def read() -> None:
@@ -174,22 +207,24 @@ class Claimer:
             return
         await self.process(deliveries, permits=permits)
 
-    async def _run_once_limited(self, limit: Limit) -> None:
-        """Under a limit of job starts: wait without claiming, reserve, then read what was reserved."""
+    async def _reserve_starts(self, limit: Limit, count: int) -> list[str]:
+        """Under a limit of job starts: wait without claiming until there may be something, then reserve."""
         wait_ms = self._recovery.due_in_ms(BLOCK_MS)
-        if not await self.partition.wait_for_entries(wait_ms):
-            return
-        grant = await limit.take(self._slots.free)
+        if not self._own_first and not self._recovery.due():
+            there = []
+
+            async def wait() -> None:
+                there.append(await self.partition.wait_for_entries(wait_ms))
+
+            await self._interruptible(wait())
+            if not any(there):
+                return []
+        grant = await limit.take(count)
         if not grant.ids:
-            seconds = min(grant.wait_ms, wait_ms) / 1000
+            seconds = min(grant.wait_ms, BLOCK_MS) / 1000
             LIMIT_WAIT_SECONDS.labels(limit="job_starts").inc(seconds)
             await self._interruptible(asyncio.sleep(seconds))
-            return
-        unused = list(grant.ids)
-        try:
-            await self._read_and_process(len(grant.ids), 0, unused)
-        finally:
-            await limit.give_back(unused)
+        return list(grant.ids)
 
     async def process(self, deliveries: Sequence[Delivery], *, permits: list[str] | None = None) -> None:
         """Lock, ask the gate, act. Each job that starts takes one of `permits` off the list.
@@ -224,6 +259,7 @@ class Claimer:
                 else:
                     rest.append((holding, decided))
             busy_entries = {holding.held.entry for holding in busy}
+            await self._slots.silence([holding for holding, _ in rest])
             await self._turn_away(
                 [
                     # Those that were busy never held the lock: their claim must not be compared with it.
@@ -242,6 +278,8 @@ class Claimer:
             self._consumer, [holding.held for holding in holdings], self._lock_ttl_ms
         )
         locked = [holding for holding, code in zip(holdings, codes, strict=True) if code is Code.DONE]
+        for holding in locked:
+            holding.beating = True
         busy = [holding for holding, code in zip(holdings, codes, strict=True) if code is Code.NOTHING]
         return locked, busy
 
@@ -252,6 +290,7 @@ class Claimer:
         waiting = [(holding.job, holding.held.entry) for holding in busy]
         delay_seconds = 0.1
         while True:
+            self.last_turn = self._clock.monotonic()
             try:
                 return await self._ledger.claim(
                     self._consumer, runnable, waiting, max_deliveries=self._max_deliveries
@@ -266,6 +305,8 @@ class Claimer:
 
     async def _turn_away(self, decided: Sequence[tuple[Holding, Verdict]], answer: ClaimAnswer) -> None:
         """Carry out every verdict but RUN."""
+        if not decided:
+            return
         groups: dict[Verdict, list[Holding]] = {}
         for holding, what in decided:
             groups.setdefault(what, []).append(holding)
@@ -273,17 +314,19 @@ class Claimer:
         if outdated:  # first what must not be lost, then the acknowledgement
             seen = [answer.seen[holding.job.job_id] for holding in outdated]
             await self._queue.schedule([(int(s.due_at.timestamp() * 1000), s.as_job()) for s in seen])
-        done = [
-            h for what in (Verdict.FINAL, Verdict.DUPLICATE, Verdict.OUTDATED) for h in groups.get(what, [])
-        ]
-        for what in (Verdict.FINAL, Verdict.DUPLICATE, Verdict.OUTDATED):
+        done: list[Holding] = []
+        for what in (Verdict.CANCELLED, Verdict.FINAL, Verdict.DUPLICATE, Verdict.OUTDATED):
+            done += groups.get(what, [])
             DUPLICATES.labels(reason=what.value).inc(len(groups.get(what, [])))
         back = groups.get(Verdict.BUSY, [])
         taken_over = groups.get(Verdict.BUSY_TAKEN_OVER, [])
         if taken_over:
-            waiting_again = await self._ledger.release_taken_over(
-                [(h.job.job_id, h.held.entry) for h in taken_over], delay_ms=self._busy_delay_ms
-            )
+            dead_claims = [
+                Running(h.job, h.held.entry, fence)
+                for h in taken_over
+                if (fence := answer.seen[h.job.job_id].fence) is not None
+            ]
+            waiting_again = await self._release(dead_claims, delay_ms=self._busy_delay_ms)
             back = back + [h for h in taken_over if h.job.job_id in waiting_again]
             done = done + [h for h in taken_over if h.job.job_id not in waiting_again]
         if done:
@@ -301,6 +344,7 @@ class Claimer:
         poisoned = groups.get(Verdict.POISON, [])
         if poisoned:
             for holding in poisoned:
+                DEAD.labels(error_class="poison").inc()
                 _log.error(
                     "dead letter", job_id=holding.job.job_id, tenant_id=holding.job.tenant_id,
                     kind=holding.job.kind, error_class="poison",
@@ -317,15 +361,13 @@ class Claimer:
         jobs = [(Held(d.entry, "", ""), d.body[:200], error_class) for d in deliveries]
         await self.partition.scripts.dead(self._consumer, jobs, DEAD_KEEP_MS)
 
-    async def _vanished(self, entries: Sequence[str]) -> None:
+    async def _requeue_vanished(self) -> None:
         """Entries that Redis no longer holds: jobs that ran under them wait again."""
-        if not entries:
-            return
-        for job, entry in await self._ledger.jobs_of_entries(entries):
-            if self._slots.holds(self.partition, entry):
-                continue
-            if await self._ledger.release_taken_over([(job.job_id, entry)], delay_ms=0):
-                await self._queue.schedule([(0, job)])
+        vanished = [e for e in self._recovery.vanished if not self._slots.holds(self.partition, e)]
+        claims = await self._running_under(vanished)
+        released = await self._release(claims, delay_ms=0)
+        await self._queue.schedule([(0, running.job) for running in claims if running.job.job_id in released])
+        self._recovery.vanished.clear()
 
 
 def _without_claim(holding: Holding) -> Holding:

@@ -108,6 +108,8 @@ class Executor:
         """Run a job in a task of its own."""
         JOB_LATENESS_SECONDS.labels(kind=job.kind).observe(max(job.late_seconds, 0.0))
         holding.task = self._group.create_task(self._run(holding, job), name=f"job {job.job_id}")
+        # A task that is cancelled before its first step never runs `_run`.
+        holding.task.add_done_callback(lambda task: self._slots.remove(holding) if task.cancelled() else None)
 
     async def _run(self, holding: Holding, job: Admitted) -> None:
         started = self._clock.monotonic()
@@ -150,7 +152,10 @@ class Executor:
         except (StoreUnavailable, QueueUnavailable):
             return ended(State.SCHEDULED, "handed_back", _STORE_AWAY_DELAY_MS)
         except CancelRequested:
-            return ended(State.CANCELLED, "cancelled")
+            return Settlement(
+                job.job_id, job.fence, State.CANCELLED, "cancelled", 0,
+                "cancel_requested", None, "cancelled on request",
+            )  # fmt: skip
         except TransientError as error:
             return self._retry_or_dead(job, error)
         except PermanentError as error:

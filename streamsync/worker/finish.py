@@ -65,9 +65,11 @@ class Finisher:
         """Record a batch, then acknowledge what was recorded, then free the slots."""
         recorded = await self._record(batch)
         kept = [ended for ended in batch if ended.settlement.job_id in recorded]
+        await self._slots.silence([ended.holding for ended in batch])
         for ended in batch:
             if ended.settlement.job_id not in recorded:
                 FENCE_REFUSALS.inc()
+                self._on_unsure(ended.holding.partition)
                 _log.warning(
                     "outcome refused: a newer claim exists",
                     job_id=ended.settlement.job_id, tenant_id=ended.holding.job.tenant_id,
@@ -101,6 +103,14 @@ class Finisher:
         done = [ended for ended in batch if ended.settlement.state in (State.SUCCEEDED, State.CANCELLED)]
         dead = [ended for ended in batch if ended.settlement.state is State.FAILED]
         again = [ended for ended in batch if ended.settlement.state.is_waiting]
+        if again:  # first, because only this one must also happen where Redis has forgotten the entry
+            await partition.scripts.reschedule(
+                self._consumer,
+                [
+                    (e.holding.held, e.settlement.delay_ms, _next(e.holding.job, attempts).encode())
+                    for e in again
+                ],
+            )
         if done:
             await partition.scripts.finish(self._consumer, [ended.holding.held for ended in done])
         if dead:
@@ -110,14 +120,6 @@ class Finisher:
                 self._consumer,
                 [(e.holding.held, e.holding.body, e.settlement.error_class or "unknown") for e in dead],
                 DEAD_KEEP_MS,
-            )
-        if again:
-            await partition.scripts.reschedule(
-                self._consumer,
-                [
-                    (e.holding.held, e.settlement.delay_ms, _next(e.holding.job, attempts).encode())
-                    for e in again
-                ],
             )
 
 

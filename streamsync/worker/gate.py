@@ -12,6 +12,7 @@ class Verdict(Enum):
     """What to do with a delivered entry."""
 
     RUN = "run"
+    CANCELLED = "cancelled"  #: acknowledge: somebody cancelled it, or its tenant is no longer active
     FINAL = "final"  #: acknowledge: the job has ended
     DUPLICATE = "duplicate"  #: acknowledge: the job runs, or waits, under another entry or attempt
     OUTDATED = "outdated"  #: acknowledge, and queue what the ledger says is next
@@ -22,11 +23,15 @@ class Verdict(Enum):
 
 
 def verdict(job: Job, entry: str, answer: ClaimAnswer) -> Verdict:
-    """Decide about one entry."""
-    if job.job_id in answer.admitted:
+    """Decide about one entry. The ledger answers by job, so the entry it admitted must be this one: two entries
+    of one job may come in one batch (an urgent twin), and only one of them held the tenant's lock."""
+    admitted = answer.admitted.get(job.job_id)
+    if admitted is not None and admitted.entry == entry:
         return Verdict.RUN
     if job.job_id in answer.poisoned:
         return Verdict.POISON
+    if job.job_id in answer.cancelled:
+        return Verdict.CANCELLED
     seen = answer.seen.get(job.job_id)
     if seen is None:
         return Verdict.UNKNOWN

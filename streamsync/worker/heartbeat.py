@@ -41,12 +41,13 @@ class Heartbeat:
     async def run_once(self) -> None:
         """One beat. A job whose entry or lock belongs to another is stopped at once."""
         for partition in self._partitions:
-            holdings = self._slots.of(partition)
-            if not holdings:
-                continue
-            codes = await partition.scripts.heartbeat(
-                self._consumer, [holding.held for holding in holdings], self._ttl_ms
-            )
+            async with self._slots.beat:
+                holdings = [holding for holding in self._slots.of(partition) if holding.beating]
+                if not holdings:
+                    continue
+                codes = await partition.scripts.heartbeat(
+                    self._consumer, [holding.held for holding in holdings], self._ttl_ms
+                )
             for holding, code in zip(holdings, codes, strict=True):
                 if code is Code.LOST and holding.task is not None and holding.stop is None:
                     LOCKS_LOST.inc()

@@ -34,6 +34,8 @@ class Recovery:
         self._clock = clock
         self._claim_idle_ms = claim_idle_ms
         self._sweep = Sweep()
+        #: Entries that Redis no longer holds. It names them once: they stay here until they are dealt with.
+        self.vanished: list[str] = []
         self._next = clock.monotonic()
         self._next_consumers = clock.monotonic() + _CONSUMERS_EVERY_SECONDS
 
@@ -45,30 +47,27 @@ class Recovery:
         """How long one may sleep without delaying a sweep; at least 1."""
         return max(1, min(longest_ms, int((self._next - self._clock.monotonic()) * 1000)))
 
-    async def run_once(
-        self, partition: Partition, consumer: str, count: int
-    ) -> tuple[Sequence[Delivery], Sequence[str]]:
-        """Take over up to `count` entries; returns them, and entries that Redis no longer holds."""
+    async def run_once(self, partition: Partition, consumer: str, count: int) -> Sequence[Delivery]:
+        """Take over up to `count` entries; returns them. Entries that Redis no longer holds are `vanished`."""
         self._next = self._clock.monotonic() + self._claim_idle_ms / 3000
         taken: list[Delivery] = []
-        vanished: list[str] = []
         unseen = set(self._sweep.cursors)
         for _ in range(_MOST_STEPS):
             found, gone = await partition.recover(
                 consumer, self._sweep, idle_ms=self._claim_idle_ms, count=count - len(taken)
             )
             taken += found
-            vanished += gone
+            if gone:
+                self.vanished += gone
+                VANISHED.inc(len(gone))
+                _log.error("pending entries have vanished from Redis", count=len(gone))
             unseen -= {stream for stream, cursor in self._sweep.cursors.items() if cursor == b"0-0"}
             if not unseen or len(taken) >= count:
                 break
         if taken:
             RECOVERED.inc(len(taken))
             _log.warning("took entries over from silent workers", count=len(taken))
-        if vanished:
-            VANISHED.inc(len(vanished))
-            _log.error("pending entries have vanished from Redis", count=len(vanished))
         if self._clock.monotonic() >= self._next_consumers:
             self._next_consumers = self._clock.monotonic() + _CONSUMERS_EVERY_SECONDS
             await partition.remove_gone_consumers(gone_ms=GONE_MS)
-        return taken, vanished
+        return taken

@@ -7,6 +7,7 @@ outcomes recorded and acknowledged → promotion and heartbeat last.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -34,8 +35,9 @@ from streamsync.worker.promote import Promoter
 from streamsync.worker.recovery import Recovery
 from streamsync.worker.slots import Slots, Stop
 
-#: After the grace: how long a cancelled job may take to end.
-_CANCEL_SECONDS: Final = 10.0
+#: After the grace: how long a cancelled job may take to end, and how often it is told.
+_CANCEL_SECONDS: Final = 2.0
+_CANCEL_TRIES: Final = 5
 
 #: A worker whose claim loops have not turned for this long is not alive.
 _SILENT_SECONDS: Final = 60.0
@@ -163,17 +165,20 @@ class Worker:
             return
         except TimeoutError:
             _log.warning("grace is over: stopping jobs in mid-page", count=len(self.slots.holdings))
-        self._cancel_jobs()
-        try:
-            async with asyncio.timeout(_CANCEL_SECONDS):
-                await self.slots.wait_empty()
-        except TimeoutError:
-            _log.error("jobs left for recovery", count=len(self.slots.holdings))
+        for _ in range(_CANCEL_TRIES):
+            # Again and again: the pool's waits use `wait_for`, which in Python 3.11 may lose a cancellation.
+            self._cancel_jobs()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CANCEL_SECONDS):
+                    await self.slots.wait_empty()
+            if not self.slots.holdings:
+                return
+        _log.error("jobs left for recovery", count=len(self.slots.holdings))
 
     def _cancel_jobs(self) -> None:
         for holding in list(self.slots.holdings.values()):
-            if holding.task is not None and holding.stop is None:
-                holding.stop = Stop.SHUTDOWN
+            if holding.task is not None and not holding.task.done():
+                holding.stop = holding.stop or Stop.SHUTDOWN
                 holding.task.cancel()
 
     async def _deregister(self) -> None:
@@ -187,7 +192,7 @@ class Worker:
 
     def _export_slots(self) -> None:
         SLOTS.labels(state="busy").set_function(lambda: len(self.slots.holdings))
-        SLOTS.labels(state="free").set_function(lambda: max(self.slots.free, 0))
+        SLOTS.labels(state="free").set_function(lambda: self.slots.size - len(self.slots.holdings))
 
     def _job_starts(self, ledger: Ledger) -> Limit | None:
         if not self._settings.job_starts_max:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -28,6 +30,8 @@ class Holding:
     body: bytes
     task: asyncio.Task[None] | None = None
     stop: Stop | None = None
+    #: From the lock until its end is told to Redis: while the heartbeat keeps lock and entry.
+    beating: bool = False
 
     def lose(self) -> None:
         """A newer claim exists: stop at once, write nothing."""
@@ -44,9 +48,30 @@ class Slots:
     holdings: dict[tuple[bytes, str], Holding] = field(default_factory=dict)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    #: Held while a beat is under way: a beat that arrived after its entry's end would lock the tenant again.
+    beat: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reserved: int = 0
+
     @property
     def free(self) -> int:
-        return self.size - len(self.holdings)
+        return max(self.size - len(self.holdings) - self._reserved, 0)
+
+    @contextmanager
+    def reserve(self, count: int) -> Iterator[None]:
+        """Keep slots for what is about to be read, so that two claim loops cannot fill the same ones."""
+        self._reserved += count
+        try:
+            yield
+        finally:
+            self._reserved -= count
+            self._freed.set()
+
+    async def silence(self, holdings: Iterable[Holding]) -> None:
+        """End the heartbeat of these, and wait for a beat that is under way."""
+        for holding in holdings:
+            holding.beating = False
+        async with self.beat:
+            pass
 
     def holds(self, partition: Partition, entry: str) -> bool:
         """Whether this worker is already dealing with that entry."""

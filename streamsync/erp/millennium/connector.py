@@ -83,7 +83,13 @@ class Millennium:
             auth=(access.username, access.password),
         )
         if answer.status != 200:
-            raise error_of(answer.status, answer.body, self._host, self._http.retry_after_seconds(answer))
+            raise error_of(
+                answer.status,
+                answer.body,
+                self._host,
+                self._http.retry_after_seconds(answer),
+                parameters,
+            )
         if len(answer.body) >= _DECODE_IN_THREAD_BYTES:
             return await asyncio.to_thread(records_of, answer.body), len(answer.body)
         return records_of(answer.body), len(answer.body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -32,6 +32,7 @@ def records_of(body: bytes) -> list[dict[str, Any]]:
     Raises TransientError(`erp_garbage`) for anything that is not rows: HTML, cut JSON, a login page. An
     answer that merely cannot be read is never taken for "no rows".
     """
+    body = body.removeprefix(b"\xef\xbb\xbf")  # Windows likes to mark UTF-8
     if not body.strip():
         return []
     try:
@@ -103,7 +104,13 @@ def _lower(value: Any) -> Any:
     return value
 
 
-def error_of(status: int, body: bytes, host: str, retry_after_seconds: float | None) -> SyncError:
+def error_of(
+    status: int,
+    body: bytes,
+    host: str,
+    retry_after_seconds: float | None,
+    parameters: Iterable[str] = (),
+) -> SyncError:
     """What an answer other than 200 means. 401 has opposite meanings, told apart by its text alone."""
     text = _text(body[:_ERROR_TEXT_BYTES]).casefold()
 
@@ -126,7 +133,9 @@ def error_of(status: int, body: bytes, host: str, retry_after_seconds: float | N
     if "licen" in text and status in (429, 500, 503):
         return transient("erp_no_licence", "no free licence")
     if status == 400 and (match := _UNKNOWN_PARAMETER.search(text)):
-        return permanent("erp_unknown_parameter", f"this server does not know the parameter {match[1]}")
+        # Only a name that we sent is quoted: anything else is the ERP's text.
+        named = next((name for name in parameters if name.casefold() == match[1].casefold()), "it names")
+        return permanent("erp_unknown_parameter", f"this server does not know the parameter {named}")
     if status == 429:
         return transient("erp_throttled", "too many requests")
     if status == 404:

@@ -206,7 +206,7 @@ async def test_redirects_are_not_followed() -> None:
     assert (len(heads), asked) == (1, [])
 
 
-async def test_broken_compression_is_a_connection_error() -> None:
+async def test_broken_compression_is_garbage() -> None:
     """Bytes that do not unpack are worth a retry."""
 
     async def talk(writer: asyncio.StreamWriter) -> None:
@@ -215,4 +215,4 @@ async def test_broken_compression_is_a_connection_error() -> None:
 
     error, _ = await _get(_quick(), talk)
     assert isinstance(error, TransientError)
-    assert error.error_class == "erp_connection"
+    assert error.error_class == "erp_garbage"

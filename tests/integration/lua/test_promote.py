@@ -37,6 +37,18 @@ async def test_the_last_job(world: World) -> None:
     assert await world.scripts.promote(10) == (1, -1)
 
 
+async def test_an_urgent_job_that_had_to_wait_is_urgent_still(world: World) -> None:
+    """Put back for a busy tenant, it comes by the urgent stream again, not behind the backlog."""
+    [held] = await world.lock("w1", world.job(), urgent=True)
+    body = world.job().encode()
+    await world.scripts.reschedule("w1", [(held, 0, body)])
+    asked = await world.now_ms()
+    while await world.now_ms() <= asked:
+        pass
+    await world.scripts.promote(10)
+    assert await world.bodies(world.keys.urgent) == [body]
+
+
 async def test_older_urgent_jobs_go_first(world: World) -> None:
     """Two urgent jobs leave in the order in which they were asked for."""
     first, second = world.job().encode(), world.job().encode()

@@ -162,7 +162,7 @@ class QueueMachine(RuleBasedStateMachine):
         moved, wait_ms = self.run(self.world.scripts.promote(limit))
         assert moved == len(due)
         for score, body in due:
-            letter = "u" if score < 0 else "s"
+            letter = "u" if score < 0 or score % 1 else "s"
             page = self.run(self.world.raw("XRANGE", self.world.stream_of(letter), "-", "+"))
             entry_id, fields = page[seen[letter]]
             seen[letter] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,11 +21,13 @@ class _Died(Exception):
 
 
 def _dying_after(world: World, pages: int) -> Producer:
-    async def die(tenants: int) -> None:
-        if tenants >= pages * PAGE:
+    done = count(1)
+
+    def die() -> None:
+        if next(done) >= pages:
             raise _Died
 
-    return Producer(Ticks(world.database, "dead"), world.queue, world.settings(), between_pages=die)
+    return Producer(Ticks(world.database, "dead"), world.queue, world.settings(), alive=die)
 
 
 async def test_every_active_tenant_gets_one_job_within_its_window(world: World) -> None:

@@ -152,6 +152,7 @@ def test_a_merge_touches_its_batch(full_database_url: str, entity: Any) -> None:
             )
         values = {
             "tenant_id": "'s1'", "job_id": "1", "fence": "1", "pages": "1", "fetched": "200", "rejected": "0",
+            "token": "''",
         }  # fmt: skip
         for statement in statements.merge.as_string(connection).split(";\n"):
             _assert_indexed(_explain(connection, _literal(statement, **values)), 200)

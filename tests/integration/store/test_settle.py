@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from streamsync.jobs import Job, State
-from streamsync.store.ledger import Ledger, Settlement
+from streamsync.store.ledger import Ledger, Running, Settlement
 from streamsync.store.pool import Database
 from tests.integration.store.helpers import (
     ENTRY,
@@ -143,21 +143,21 @@ async def test_success_leaves_the_waiting_job_alone(database: Database) -> None:
 
 
 async def test_a_settlement_repeated_after_its_answer_was_lost_changes_nothing(database: Database) -> None:
-    """The second finds no running job; attempts are not counted twice."""
+    """The second is told what the first recorded; attempts are not counted twice."""
     await add_shops(database, "a")
     job = await add_job(database, "a", state="running")
     await _settle(database, _retry(job, 1))
     before = await job_row(database, job)
-    assert await _settle(database, _retry(job, 1)) == {}
+    assert await _settle(database, _retry(job, 1)) == {job.job_id: 2}
     assert await job_row(database, job) == before
 
 
 async def test_a_dead_workers_job_of_a_busy_tenant_waits_again(database: Database) -> None:
-    """No attempt is spent; the dead attempt is closed as lost; other entries' jobs are left alone."""
+    """No attempt is spent; the dead attempt is closed as lost; a job claimed anew meanwhile is left alone."""
     await add_shops(database, "a", "b")
     job = await add_job(database, "a", state="running", entry=ENTRY)
     other = await add_job(database, "b", state="running", entry=OTHER_ENTRY)
-    pairs = [(job.job_id, ENTRY), (other.job_id, ENTRY)]
+    pairs = [(job.job_id, 1), (other.job_id, 0)]
     assert await Ledger(database).release_taken_over(pairs, delay_ms=2000) == {job.job_id}
     row = await job_row(database, job)
     assert (row["state"], row["attempt"], row["entry"]) == ("scheduled", 1, None)
@@ -170,7 +170,7 @@ async def test_a_dead_workers_job_is_merged_into_one_that_waits(database: Databa
     await add_shops(database, "a")
     job = await add_job(database, "a", state="running", tick_ids=[1], full_read=True)
     waiting = await add_job(database, "a", tick_ids=[2])
-    assert await Ledger(database).release_taken_over([(job.job_id, ENTRY)], delay_ms=0) == set()
+    assert await Ledger(database).release_taken_over([(job.job_id, 1)], delay_ms=0) == set()
     row, other = await job_row(database, job), await job_row(database, waiting)
     assert (row["state"], row["error_class"], row["coalesced_into"]) == (
         "cancelled", "coalesced", waiting.job_id,
@@ -186,7 +186,7 @@ async def test_what_the_worker_can_ask_of_its_claim(database: Database) -> None:
     assert await ledger.claim_stands(job.job_id, 1) is False
     await ledger.request_cancel([job.job_id], "operator")
     assert await ledger.claim_stands(job.job_id, 1) is True
-    assert await ledger.jobs_of_entries([ENTRY, OTHER_ENTRY]) == [(job, ENTRY)]
+    assert await ledger.jobs_of_entries([ENTRY, OTHER_ENTRY]) == [Running(job, ENTRY, 1)]
     ((permit, age_ms),) = await ledger.recent_starts(60_000)
     assert permit == f"{job.job_id}.1"
     assert 0 <= age_ms < 60_000

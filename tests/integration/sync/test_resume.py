@@ -81,7 +81,7 @@ async def test_a_newer_claim_stops_the_sync_at_its_next_commit(shop: Shop) -> No
     running = asyncio.create_task(shop.run(admitted, commit_max_rows=7))
     await shop.simulator.admin.wait_held(SHOP)
     before = await shop.rows("customer")
-    job = (await Ledger(shop.database).jobs_of_entries([admitted.entry]))[0][0]
+    job = (await Ledger(shop.database).jobs_of_entries([admitted.entry]))[0].job
     await admit(shop.database, job, worker="rescuer")
     shop.simulator.admin.release()
     with pytest.raises(LostLock):

@@ -73,8 +73,15 @@ def test_a_refused_password_is_known_in_every_spelling(body: bytes) -> None:
 
 def test_the_unknown_parameter_is_named() -> None:
     """The operator learns which parameter this server does not know."""
-    body = _body("Parameter lista_preco not found in millenium_eco.produtos.listavitrine")
-    assert "lista_preco" in str(_error(400, body))
+    body = _body("Parameter LISTA_PRECO not found in millenium_eco.produtos.listavitrine")
+    error = error_of(400, body, "erp.example.invalid", None, ["vitrine", "lista_preco"])
+    assert error.error_class == "erp_unknown_parameter"
+    assert "lista_preco" in str(error)
+
+
+def test_a_parameter_that_was_not_sent_is_not_quoted() -> None:
+    """What looks like a name may be somebody's number."""
+    assert "39053344705" not in str(_error(400, _body("Parameter 39053344705 not found in clientes")))
 
 
 def test_texts_of_the_erp_are_not_quoted() -> None:

@@ -35,7 +35,7 @@ def _admitted() -> Admitted:
 
 
 def _seen(state: State, *, attempt: int = 2, entry: str | None = None) -> Seen:
-    return Seen(7, "shop-1", "customers", state, attempt, entry, datetime(2026, 1, 1, tzinfo=UTC))
+    return Seen(7, "shop-1", "customers", state, attempt, entry, 4, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def _answer(
@@ -77,9 +77,15 @@ def test_final_is_acknowledged(state: State, attempt: int) -> None:
     assert verdict(_JOB, _ENTRY, _answer(_seen(state, attempt=attempt))) is Verdict.FINAL
 
 
-def test_cancelled_at_the_claim_is_final() -> None:
+def test_cancelled_at_the_claim_is_acknowledged_as_such() -> None:
     """Cancel requested or tenant inactive: the claim itself ended the job."""
-    assert verdict(_JOB, _ENTRY, _answer(_seen(State.CANCELLED), cancelled=True)) is Verdict.FINAL
+    assert verdict(_JOB, _ENTRY, _answer(_seen(State.CANCELLED), cancelled=True)) is Verdict.CANCELLED
+
+
+def test_a_second_entry_of_an_admitted_job_is_a_duplicate() -> None:
+    """Two entries of one job in one batch (an urgent twin): only the one that the ledger admitted runs."""
+    answer = _answer(_seen(State.RUNNING, entry=_ENTRY), admitted=True)
+    assert verdict(_JOB, "u1700000000000-9", answer) is Verdict.DUPLICATE
 
 
 def test_an_unknown_id_is_unknown() -> None:
