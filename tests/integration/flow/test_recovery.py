@@ -20,5 +20,6 @@ async def test_one_free_slot_finds_the_dead_behind_many_living(world: World) -> 
     (dead,) = await partition.read("dead", 1)
     await world.redis.xclaim(world.keys.stream, GROUP, "dead", 0, [dead.entry[1:]], idle=120_000, justid=True)
     assert len(living) == 400
-    taken, vanished = await Recovery(SystemClock(), 60_000).run_once(partition, "me", 1)
-    assert ([delivery.entry for delivery in taken], list(vanished)) == ([dead.entry], [])
+    recovery = Recovery(SystemClock(), 60_000)
+    taken = await recovery.run_once(partition, "me", 1)
+    assert ([delivery.entry for delivery in taken], recovery.vanished) == ([dead.entry], [])

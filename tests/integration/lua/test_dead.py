@@ -83,7 +83,7 @@ async def test_a_feed_kept_for_longer_than_there_is_time(world: World) -> None:
 
 
 async def test_after_a_flush(world: World) -> None:
-    """Without the group nothing is left to acknowledge, and with it again the entry is gone and the feed says nothing."""
+    """Without the group nothing is left to acknowledge, and with it again neither: the feed says nothing."""
     [held] = await world.lock("w1", world.job())
     await world.raw("FLUSHDB")
     assert await world.scripts.dead("w1", [(held, b"x", "e")], KEEP_MS) == [Code.NOTHING]

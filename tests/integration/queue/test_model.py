@@ -268,10 +268,6 @@ class QueueMachine(RuleBasedStateMachine):
     def finish(self, which: int) -> None:
         """A worker finishes what it believes to hold."""
         consumer, held, body = self._belief(which)
-        if not self.model.group:
-            with pytest.raises(GroupMissing):
-                self.run(self.world.scripts.finish(consumer, [held]))
-            return
         expected = self._settled(consumer, held)
         assert self.run(self.world.scripts.finish(consumer, [held])) == [expected]
         if expected is Code.DONE:
@@ -282,10 +278,6 @@ class QueueMachine(RuleBasedStateMachine):
     def bury(self, which: int) -> None:
         """A worker reports a failure of what it believes to hold."""
         consumer, held, body = self._belief(which)
-        if not self.model.group:
-            with pytest.raises(GroupMissing):
-                self.run(self.world.scripts.dead(consumer, [(held, body, "e")], KEEP_MS))
-            return
         expected = self._settled(consumer, held)
         assert self.run(self.world.scripts.dead(consumer, [(held, body, "e")], KEEP_MS)) == [expected]
         if expected is Code.DONE:
