@@ -6,9 +6,10 @@ builds its COPY and merge from them. Only the shapes are here, so that neither n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Scope(StrEnum):
@@ -17,6 +18,13 @@ class Scope(StrEnum):
     ERP = "erp"
     VITRINE = "vitrine"
     FILIAL = "filial"
+
+
+class Reading(StrEnum):
+    """How an entity is read: changes since a cursor, or the whole list each time (it has no cursor)."""
+
+    CURSOR = "cursor"
+    LIST = "list"
 
 
 class FieldRejected(ValueError):
@@ -36,7 +44,8 @@ Rule = Callable[..., object]
 class Field:
     """One column and where its value comes from: ERP fields (lower case) through a rule.
 
-    A field without sources is filled by the sync with the scope (a storefront's id).
+    A field without sources is filled by the sync with the scope (a storefront's id); the source `#` is a
+    nested record's place in its list, from 1.
     """
 
     column: str
@@ -56,7 +65,9 @@ class Table:
     """A target table. `tenant_id` is its first key column everywhere and is not repeated here.
 
     `key` names the rest of the primary key. For a child, `source` is the ERP field holding the nested
-    list, and `parent_key` names the parent's key columns that are copied into each row.
+    list, and `parent_key` names the parent's key columns that are copied into each row. `expand` turns one
+    nested record into several (a SKU into its barcodes). `raw`: a column of that name keeps the ERP's fields
+    that no column here is made of.
     """
 
     name: str
@@ -64,6 +75,13 @@ class Table:
     fields: tuple[Field, ...]
     source: str = ""
     parent_key: tuple[str, ...] = ()
+    expand: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] | None = None
+    raw: bool = True
+
+    @property
+    def own_key(self) -> tuple[str, ...]:
+        """The key columns that are not the parent's."""
+        return tuple(column for column in self.key if column not in self.parent_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +89,9 @@ class Entity:
     """An entity of an ERP and the tables that keep it.
 
     `method` is the ERP's name for reading it, `parameters` are always sent. `scope_column` is the parent's
-    column that holds the scope (a storefront's id) and is part of its key; empty for entities read per ERP.
+    column that holds the scope (a storefront's or branch's id) and is part of its key; empty for entities read
+    per ERP. `date_parameter` is the ERP's "changed since" where it has one, `date_source` the field it looks at:
+    the cursor of servers without trans_id.
     `version_column` orders two states of one record: an older one never overwrites a newer one.
     """
 
@@ -83,3 +103,6 @@ class Entity:
     scope_column: str = ""
     version_column: str = "trans_id"
     parameters: tuple[tuple[str, str], ...] = ()
+    reading: Reading = Reading.CURSOR
+    date_parameter: str = ""
+    date_source: str = ""
