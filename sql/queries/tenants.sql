@@ -46,9 +46,11 @@ SELECT tenant_id FROM tenant WHERE tenant_id = ANY(%(tenant_ids)s::text[]);
 -- The credential sealed last: whoever cannot open it has the wrong keys.
 SELECT tenant_id, credential FROM tenant ORDER BY updated_at DESC LIMIT 1;
 
--- name: cursors
+-- name: sync_states
 -- How far an entity of a tenant has been read, per scope.
-SELECT scope, cursor FROM sync_state WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;
+SELECT scope, cursor, cursor_mode, full_read_job_id, full_read_cursor, full_read_at, created_at
+  FROM sync_state
+ WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;
 
 -- name: claim_stands
 -- Whether a claim is still the newest of its tenant and its job still runs, and whether a cancel was asked for.

@@ -108,6 +108,21 @@ def _cron(value: str) -> str:
     return value
 
 
+_DAYS: Final = re.compile(r"(?:([a-z_]+)=)?(\d{1,4}(?:\.\d{1,3})?)")
+
+
+def split_days(text: str) -> dict[str, float]:
+    """Days per name in a list such as `7 stock=1`; what holds for all others is under the empty name."""
+    return {match[1] or "": float(match[2]) for word in text.split() if (match := _DAYS.fullmatch(word))}
+
+
+def _days(value: str) -> str:
+    words = value.split()
+    if not words or len(split_days(value)) != len(words):
+        raise ValueError("a word in it is no number of days, or a name stands twice")
+    return value
+
+
 def _timezone(value: str) -> str:
     # ZoneInfo reads a file of that name: a folder ("America"), a path or an absurd name fail in other ways.
     try:
@@ -127,4 +142,5 @@ CredentialKeys = Annotated[SecretStr, AfterValidator(_credential_keys)]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 Host = Annotated[str, AfterValidator(_host)]
 Cron = Annotated[str, AfterValidator(_cron)]
+Days = Annotated[str, AfterValidator(_days)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

@@ -12,12 +12,14 @@ from streamsync.config.checks import (
     CredentialKeys,
     Cron,
     DatabaseUrl,
+    Days,
     Host,
     Number,
     QueueName,
     RedisUrl,
     TimeZone,
     Whole,
+    split_days,
     split_keys,
 )
 from streamsync.config.field import CONTRADICTION, YEAR_SECONDS, ArgumentsOnly, require, setting
@@ -201,6 +203,19 @@ class Settings(ArgumentsOnly):
         ge=0,
         le=8760,
     )
+    full_read_days: Days = setting(
+        "7",
+        "STREAMSYNC_FULL_READ_DAYS",
+        "How often everything is read, to see what has vanished; each shop on a day of its own",
+        takes="days, and exceptions by entity, such as 7 stock=1; 0 = never by itself",
+    )
+    deletion_threshold_percent: Number = setting(
+        30.0,
+        "STREAMSYNC_DELETION_THRESHOLD_PERCENT",
+        "If a full read misses more of the stored rows than this, they are kept and reported",
+        ge=0,
+        le=100,
+    )
 
     # --- ERP
     erp_connect_timeout_seconds: Number = setting(
@@ -268,6 +283,11 @@ class Settings(ArgumentsOnly):
         """The step that a kind's offsets are multiples of, in milliseconds."""
         step: int = self._of_kind("delay_{}_step_ms", kind)
         return step
+
+    def full_read_days_of(self, entity: str) -> float:
+        """Days between two full reads of an entity; 0 = none by itself."""
+        days = split_days(self.full_read_days)
+        return days.get(entity, days.get("", 0.0))
 
     def cron(self, kind: str) -> str:
         """The cron expression of a kind, in the zone of `timezone`."""

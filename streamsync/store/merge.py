@@ -21,6 +21,7 @@ class MergeSql:
 
     stage: dict[str, Composed]  #: DDL of each staging table, by target table; `{drop}` chosen by the caller
     copy: dict[str, Composed]
+    drop_older: Composed  #: takes records out of the stage that a later change has overtaken
     merge: Composed
 
 
@@ -120,13 +121,13 @@ def merge_sql(entity: Entity) -> MergeSql:
         )
         for table in tables
     }
-    parts: list[Composed] = []
+    older: list[Composed] = []
     version = Identifier(entity.version_column)
     # What is older than what is stored has been overtaken by a later change: it is left out, with its children.
     for table in reversed(tables):
         parent_stage = Identifier(stage_name(parent))
         if table is parent:
-            parts.append(
+            older.append(
                 SQL(
                     "DELETE FROM {ps} s USING {p} t WHERE t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
                 ).format(
@@ -134,7 +135,7 @@ def merge_sql(entity: Entity) -> MergeSql:
                 )
             )
         else:
-            parts.append(
+            older.append(
                 SQL(
                     "DELETE FROM {cs} c USING {ps} s, {p} t"
                     " WHERE {child} AND t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
@@ -147,6 +148,7 @@ def merge_sql(entity: Entity) -> MergeSql:
                     v=version,
                 )
             )
+    parts: list[Composed] = []
     update, insert = _update_insert(parent, "live")
     parts.append(
         SQL(
@@ -179,7 +181,7 @@ def merge_sql(entity: Entity) -> MergeSql:
             )
         )
         parts.extend(_update_insert(child, ""))
-    return MergeSql(stage, copy, SQL(";\n").join(parts))
+    return MergeSql(stage, copy, SQL(";\n").join(older), SQL(";\n").join(parts))
 
 
 _COUNTERS = SQL(

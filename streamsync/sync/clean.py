@@ -53,6 +53,16 @@ class Cleaner:
                 self._add(unit, record)
             except RecordRejected as bad:
                 unit.rejected.append(Rejected(bad.field, bad.reason, _json_text(record)))
+                if unit.full is not None:
+                    unit.full.seen_keys.append(self.key_of(record))
+
+    def key_of(self, record: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """The key of a record that may be bad elsewhere; None where the key itself cannot be read."""
+        fields = tuple(self.entity.table.fields[index] for index in self._key)
+        try:
+            return tuple(self._row(fields, record, ""))
+        except RecordRejected:
+            return None
 
     def _add(self, unit: Unit, record: Mapping[str, Any]) -> None:
         row = self._row(self.entity.table.fields, record, "")
