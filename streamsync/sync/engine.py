@@ -115,7 +115,7 @@ class _Sync:
         without progress; a *full* one without progress is read again with a larger `$top`.
         """
         settings = self._engine._settings
-        cleaner = Cleaner(entity, scope)
+        cleaner = Cleaner(entity, scope, keep_raw=settings.keeps_raw(entity.name))
         unit = cleaner.new_unit(cursor)
         size = settings.erp_page_size
         opened = self._engine._clock.monotonic()
