@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from streamsync.jobs import ENTITIES
+
 _QUEUE_NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
@@ -62,15 +64,15 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def split_keys(text: str) -> tuple[str, ...]:
-    """The keys in a list separated by commas or white space."""
-    return tuple(key for key in re.split(r"[\s,]+", text) if key)
+def split_words(text: str) -> tuple[str, ...]:
+    """The words (keys, names) in a list separated by commas or white space."""
+    return tuple(word for word in re.split(r"[\s,]+", text) if word)
 
 
 def _credential_keys(value: SecretStr) -> SecretStr:
     from cryptography.fernet import Fernet
 
-    keys = split_keys(value.get_secret_value())
+    keys = split_words(value.get_secret_value())
     if not keys:
         raise ValueError("there is no key in it")
     bad = []
@@ -81,6 +83,12 @@ def _credential_keys(value: SecretStr) -> SecretStr:
             bad.append(str(number))
     if bad:
         raise ValueError(f"of {len(keys)}, not a Fernet key: number {', '.join(bad)}")
+    return value
+
+
+def _entity_names(value: str) -> str:
+    if not set(split_words(value)) <= set(ENTITIES):
+        raise ValueError("it names something else")
     return value
 
 
@@ -139,6 +147,7 @@ AnyCase: Final[Any] = BeforeValidator(_lower)
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 CredentialKeys = Annotated[SecretStr, AfterValidator(_credential_keys)]
+EntityNames = Annotated[str, AfterValidator(_entity_names)]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 Host = Annotated[str, AfterValidator(_host)]
 Cron = Annotated[str, AfterValidator(_cron)]

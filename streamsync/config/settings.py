@@ -13,6 +13,7 @@ from streamsync.config.checks import (
     Cron,
     DatabaseUrl,
     Days,
+    EntityNames,
     Host,
     Number,
     QueueName,
@@ -20,10 +21,10 @@ from streamsync.config.checks import (
     TimeZone,
     Whole,
     split_days,
-    split_keys,
+    split_words,
 )
 from streamsync.config.field import CONTRADICTION, YEAR_SECONDS, ArgumentsOnly, require, setting
-from streamsync.jobs import KINDS
+from streamsync.jobs import ENTITIES, KINDS
 
 
 class Settings(ArgumentsOnly):
@@ -247,6 +248,12 @@ class Settings(ArgumentsOnly):
         ge=0,
         le=YEAR_SECONDS,
     )
+    raw_skip: EntityNames = setting(
+        "",
+        "STREAMSYNC_RAW_SKIP",
+        "Entities whose unknown ERP fields are not kept in the raw columns",
+        takes=f"names of entities, separated by commas or spaces: {', '.join(ENTITIES)}",
+    )
     staging: Annotated[Literal["session", "transaction"], AnyCase] = setting(
         "session",
         "STREAMSYNC_STAGING",
@@ -294,6 +301,10 @@ class Settings(ArgumentsOnly):
         expression: str = self._of_kind("{}_cron", kind)
         return expression
 
+    def keeps_raw(self, entity: str) -> bool:
+        """Whether an entity's unknown ERP fields are kept."""
+        return entity not in split_words(self.raw_skip)
+
     def require_redis_url(self) -> str:
         """The URL of Redis. Raises ConfigurationError, saying what to do, where none is set."""
         return require("REDIS_URL", self.redis_url, "for example redis://127.0.0.1:6379/0")
@@ -307,7 +318,7 @@ class Settings(ArgumentsOnly):
     def require_credential_keys(self) -> tuple[str, ...]:
         """The Fernet keys, the one that encrypts first. Raises ConfigurationError where none is set."""
         how = "make a key with: streamsync credentials generate-key"
-        return split_keys(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
+        return split_words(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
 
     def _of_kind(self, pattern: str, kind: str) -> Any:
         if kind not in KINDS:

@@ -137,7 +137,7 @@ class _Sync:
             return
         settings, clock = self._engine._settings, self._engine._clock
         reader = Reader(self._connector, entity, scope, plan.cursor, settings.erp_page_size)
-        cleaner = Cleaner(entity, scope)
+        cleaner = Cleaner(entity, scope, keep_raw=settings.keeps_raw(entity.name))
         begins = plan.begins
 
         def new_unit() -> Unit:

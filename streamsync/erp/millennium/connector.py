@@ -9,13 +9,16 @@ from typing import Any, Final
 from streamsync.entity import Entity, Reading, Scope
 from streamsync.erp.connector import Access, CursorKind, Page
 from streamsync.erp.http import ErpHttp, host_of
+from streamsync.erp.millennium.branches import BRANCHES
 from streamsync.erp.millennium.cursors import dated, local_second, trans_ids
 from streamsync.erp.millennium.customers import CUSTOMERS
 from streamsync.erp.millennium.decode import error_of, records_of
+from streamsync.erp.millennium.prices import PRICES
 from streamsync.erp.millennium.products import PRODUCTS
+from streamsync.erp.millennium.stock import STOCK
 from streamsync.errors import PermanentError, TransientError
 
-_ENTITIES: Final = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS)}
+_ENTITIES: Final = {entity.name: entity for entity in (CUSTOMERS, BRANCHES, PRODUCTS, PRICES, STOCK)}
 
 #: From this size on decoding leaves the event loop, so that heartbeats are not starved.
 _DECODE_IN_THREAD_BYTES: Final = 256 * 1024
