@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from streamsync.config.hosts import parse_hosts
+
 _QUEUE_NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
@@ -63,7 +65,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def split_keys(text: str) -> tuple[str, ...]:
-    """The keys in a list separated by commas or white space."""
+    """The keys, or hosts, in a list separated by commas or white space."""
     return tuple(key for key in re.split(r"[\s,]+", text) if key)
 
 
@@ -81,6 +83,11 @@ def _credential_keys(value: SecretStr) -> SecretStr:
             bad.append(str(number))
     if bad:
         raise ValueError(f"of {len(keys)}, not a Fernet key: number {', '.join(bad)}")
+    return value
+
+
+def _host_list(value: str) -> str:
+    parse_hosts(split_keys(value))
     return value
 
 
@@ -126,5 +133,6 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 CredentialKeys = Annotated[SecretStr, AfterValidator(_credential_keys)]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 Host = Annotated[str, AfterValidator(_host)]
+HostNames = Annotated[str, AfterValidator(_host_list)]
 Cron = Annotated[str, AfterValidator(_cron)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
