@@ -40,14 +40,14 @@ def rotate(app: AppContext, *, check: bool) -> None:
 
     done = run(main)
     if not check:
-        click.echo(f"{done.resealed} credentials sealed anew with the first key")
-    click.echo(f"{done.current} {'' if check else 'others '}are sealed with the first key")
-    click.echo(f"{done.outdated} are still sealed with older keys")
+        click.echo(f"sealed anew with the first key: {done.resealed}")
+    click.echo(f"sealed with the first key before: {done.current}")
+    click.echo(f"still sealed with older keys: {done.outdated}")
     if done.unreadable:
         raise ConfigurationError(
-            f"{done.unreadable} credentials open with none of the keys (of {', '.join(done.examples)}"
-            f"{' …' if done.unreadable > len(done.examples) else ''}): STREAMSYNC_CREDENTIAL_KEYS lacks the keys"
-            " they were sealed with; add those, or give the tenants new passwords with"
+            f"credentials that open with none of the keys: {done.unreadable} ({', '.join(done.examples)}"
+            f"{' …' if done.unreadable > len(done.examples) else ''}). STREAMSYNC_CREDENTIAL_KEYS lacks the keys"
+            " they were sealed with: add those, or give the tenants new passwords with"
             " `streamsync tenants set-credential`"
         )
     if done.outdated:
