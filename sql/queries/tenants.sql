@@ -3,12 +3,14 @@
 -- name: put_tenant
 -- Add a tenant, or bring one up to date. Its fence row is made with it, so that a claim can lock it.
 WITH tenant_row AS (
-    INSERT INTO tenant (tenant_id, name, connector, base_url, auth_mode, credential, vitrines, active)
-    VALUES (%(tenant_id)s, %(name)s, %(connector)s, %(base_url)s, %(auth_mode)s, %(credential)s, %(vitrines)s, %(active)s)
+    INSERT INTO tenant (tenant_id, name, connector, base_url, auth_mode, credential, vitrines, branches,
+                        cursor_mode, active)
+    VALUES (%(tenant_id)s, %(name)s, %(connector)s, %(base_url)s, %(auth_mode)s, %(credential)s, %(vitrines)s,
+            %(branches)s, %(cursor_mode)s, %(active)s)
     ON CONFLICT (tenant_id) DO UPDATE
        SET name = EXCLUDED.name, connector = EXCLUDED.connector, base_url = EXCLUDED.base_url,
            auth_mode = EXCLUDED.auth_mode, credential = EXCLUDED.credential, vitrines = EXCLUDED.vitrines,
-           active = EXCLUDED.active, updated_at = now()
+           branches = EXCLUDED.branches, cursor_mode = EXCLUDED.cursor_mode, active = EXCLUDED.active, updated_at = now()
      WHERE %(replace)s
     RETURNING tenant_id, xmax = 0 AS created
 ), fence AS (
@@ -18,7 +20,8 @@ SELECT created FROM tenant_row;
 
 -- name: list_tenants
 -- A page of tenants by key, with how fresh each kind is.
-SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vitrines, t.created_at, t.updated_at,
+SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vitrines, t.branches, t.cursor_mode,
+       t.created_at, t.updated_at,
        (SELECT max(j.finished_at) FROM job_run j WHERE j.tenant_id = t.tenant_id AND j.state = 'succeeded') AS last_success_at
   FROM tenant t
  WHERE t.tenant_id > %(after)s AND (%(active)s::boolean IS NULL OR t.active = %(active)s)
@@ -27,7 +30,8 @@ SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vi
 
 -- name: show_tenant
 -- One tenant, without its credential.
-SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vitrines, t.created_at, t.updated_at,
+SELECT t.tenant_id, t.name, t.connector, t.base_url, t.auth_mode, t.active, t.vitrines, t.branches, t.cursor_mode,
+       t.created_at, t.updated_at,
        (SELECT max(j.finished_at) FROM job_run j WHERE j.tenant_id = t.tenant_id AND j.state = 'succeeded') AS last_success_at
   FROM tenant t
  WHERE t.tenant_id = %(tenant_id)s;
@@ -45,6 +49,26 @@ SELECT tenant_id FROM tenant WHERE tenant_id = ANY(%(tenant_ids)s::text[]);
 -- name: newest_credential
 -- The credential sealed last: whoever cannot open it has the wrong keys.
 SELECT tenant_id, credential FROM tenant ORDER BY updated_at DESC LIMIT 1;
+
+-- name: sealed_credential
+-- One tenant's credential, to keep its user when only the password changes.
+SELECT credential FROM tenant WHERE tenant_id = %(tenant_id)s;
+
+-- name: set_credential
+-- Give a tenant a new credential, unless another one was set meanwhile than the one that was read (NULL: whichever).
+UPDATE tenant SET credential = %(sealed)s, updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND (%(before)s::bytea IS NULL OR credential = %(before)s)
+RETURNING tenant_id;
+
+-- name: sealed_credentials
+-- A page of sealed credentials by tenant.
+SELECT tenant_id, credential FROM tenant WHERE tenant_id > %(after)s ORDER BY tenant_id LIMIT %(limit)s;
+
+-- name: reseal_credential
+-- Put the same credential, sealed with another key, in the place of the one that was read, and of no other.
+UPDATE tenant SET credential = %(sealed)s, updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND credential = %(before)s
+RETURNING tenant_id;
 
 -- name: sync_states
 -- How far an entity of a tenant has been read, per scope.

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from streamsync.config.hosts import parse_hosts
 from streamsync.jobs import ENTITIES
 
 _QUEUE_NAME: Final = re.compile(r"[a-z0-9-]+")
@@ -65,7 +66,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """The words (keys, names) in a list separated by commas or white space."""
+    """The words (keys, names, hosts) in a list separated by commas or white space."""
     return tuple(word for word in re.split(r"[\s,]+", text) if word)
 
 
@@ -89,6 +90,11 @@ def _credential_keys(value: SecretStr) -> SecretStr:
 def _entity_names(value: str) -> str:
     if not set(split_words(value)) <= set(ENTITIES):
         raise ValueError("it names something else")
+    return value
+
+
+def _host_list(value: str) -> str:
+    parse_hosts(split_words(value))
     return value
 
 
@@ -150,6 +156,7 @@ CredentialKeys = Annotated[SecretStr, AfterValidator(_credential_keys)]
 EntityNames = Annotated[str, AfterValidator(_entity_names)]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 Host = Annotated[str, AfterValidator(_host)]
+HostNames = Annotated[str, AfterValidator(_host_list)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Days = Annotated[str, AfterValidator(_days)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

@@ -15,6 +15,7 @@ from streamsync.config.checks import (
     Days,
     EntityNames,
     Host,
+    HostNames,
     Number,
     QueueName,
     RedisUrl,
@@ -24,6 +25,7 @@ from streamsync.config.checks import (
     split_words,
 )
 from streamsync.config.field import CONTRADICTION, YEAR_SECONDS, ArgumentsOnly, require, setting
+from streamsync.config.hosts import HostList, parse_hosts
 from streamsync.jobs import ENTITIES, KINDS
 
 
@@ -165,6 +167,18 @@ class Settings(ArgumentsOnly):
     limiter_duration_ms: Whole = setting(
         1000, "ERP_SYNC_LIMITER_DURATION_MS", "Window of the limit on ERP requests", ge=1
     )
+    limiter_host_max: Whole = setting(
+        0,
+        "ERP_SYNC_LIMITER_HOST_MAX",
+        "Requests to one ERP host per window, over all workers; 0 = no limit",
+        ge=0,
+    )
+    limiter_host_duration_ms: Whole = setting(
+        1000,
+        "ERP_SYNC_LIMITER_HOST_DURATION_MS",
+        "Window of the limit on requests to one ERP host",
+        ge=1,
+    )
     job_starts_max: Whole = setting(
         0,
         "ERP_SYNC_LIMITER_JOB_STARTS_MAX ERP_SYNC_JOB_STARTS_MAX",
@@ -236,6 +250,20 @@ class Settings(ArgumentsOnly):
         67_108_864, "ERP_SYNC_RESPONSE_MAX_BYTES", "Largest answer accepted from an ERP, in bytes", ge=1024
     )
     erp_page_size: Whole = setting(1000, "ERP_SYNC_PAGE_SIZE", "Records asked for per page", ge=1, le=100_000)
+
+    erp_allowed_hosts: HostNames = setting(
+        "",
+        "STREAMSYNC_ERP_ALLOWED_HOSTS",
+        "The only hosts that ERPs may be reached at; empty = any",
+        takes="names, *.example.com, addresses and networks such as 203.0.113.0/24, separated by commas or spaces",
+    )
+    erp_allow_private: bool = setting(
+        False,
+        "STREAMSYNC_ERP_ALLOW_PRIVATE",
+        "Whether ERPs may be at private, loopback and carrier-grade NAT addresses, as behind a VPN; proxies that"
+        " HTTP_PROXY and the like name are never used, so that this is asked of the ERP's own address",
+        takes="true or false",
+    )
 
     # --- store
     commit_max_rows: Whole = setting(
@@ -319,6 +347,10 @@ class Settings(ArgumentsOnly):
         """The Fernet keys, the one that encrypts first. Raises ConfigurationError where none is set."""
         how = "make a key with: streamsync credentials generate-key"
         return split_words(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
+
+    def allowed_hosts(self) -> HostList:
+        """The hosts that ERPs may be reached at; an empty list allows any."""
+        return parse_hosts(split_words(self.erp_allowed_hosts))
 
     def _of_kind(self, pattern: str, kind: str) -> Any:
         if kind not in KINDS:

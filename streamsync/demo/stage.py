@@ -141,6 +141,8 @@ class Stage:
             "ERP_SYNC_READ_TIMEOUT_SECONDS": "3",
             "ERP_SYNC_PAGE_TIMEOUT_SECONDS": "10",
             "ERP_SYNC_PAGE_SIZE": "250",
+            # The simulated ERP is on this machine.
+            "STREAMSYNC_ERP_ALLOW_PRIVATE": "true",
             "STREAMSYNC_CLAIM_IDLE_MS": "2000",
             "STREAMSYNC_BUSY_DELAY_MS": "300",
             # No tick of its own must come in between.

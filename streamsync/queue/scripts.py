@@ -121,6 +121,23 @@ async def take_permits(
     return int(granted), int(wait_ms), bool(known)
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window: its keys, and how many permits any window of that length may hold."""
+
+    keys: tuple[bytes, bytes]
+    maximum: int
+    window_ms: int
+
+
+async def take_from_all(client: Redis, windows: Sequence[Window], permit: str) -> tuple[bool, int, int]:
+    """Take one permit of every window or none; returns (taken, ms until the slowest has room, its place from 1)."""
+    keys = [key for window in windows for key in window.keys]
+    args = [value for window in windows for value in (window.maximum, window.window_ms)]
+    taken, wait_ms, place = await _eval(client, "limit_all", keys, [permit, *args])
+    return bool(taken), int(wait_ms), int(place)
+
+
 async def refill_permits(
     client: Redis, keys: tuple[bytes, bytes], *, window_ms: int, permits: Sequence[tuple[str, int]]
 ) -> bool:

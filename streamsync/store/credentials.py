@@ -23,6 +23,7 @@ class CredentialBox:
     """Seals with the first key, opens with any: a new key is put in front, the old one kept until rotated."""
 
     def __init__(self, keys: Sequence[str]) -> None:
+        self._first = Fernet(keys[0])
         self._box = MultiFernet([Fernet(key) for key in keys])
 
     def seal(self, tenant_id: str, credential: Credential) -> bytes:
@@ -44,6 +45,19 @@ class CredentialBox:
                 f"the credential in the row of tenant {tenant_id} belongs to another tenant"
             )
         return Credential(document["u"], document["p"])
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the first key sealed it, so that the others are not needed for it."""
+        try:
+            self._first.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
+    def reseal(self, tenant_id: str, sealed: bytes) -> bytes:
+        """The same document, sealed with the first key. Raises ConfigurationError as `open` does."""
+        self.open(tenant_id, sealed)
+        return self._box.rotate(sealed)
 
 
 def generate_key() -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from psycopg.rows import DictRow
 
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.pool import Database
 from streamsync.store.queries import query
+
+#: By what changed records are asked for; the first is the default.
+CURSOR_MODES: Final = ("trans_id", "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class NewTenant:
     connector: str = "millennium"
     auth_mode: str = "basic"
     vitrines: tuple[int, ...] = ()
+    branches: tuple[int, ...] = ()
+    cursor_mode: str = CURSOR_MODES[0]
     active: bool = True
 
 
@@ -62,6 +68,8 @@ class Tenants:
                         "auth_mode": tenant.auth_mode,
                         "credential": tenant.credential,
                         "vitrines": list(tenant.vitrines),
+                        "branches": list(tenant.branches),
+                        "cursor_mode": tenant.cursor_mode,
                         "active": tenant.active,
                         "replace": replace,
                     },

@@ -16,6 +16,7 @@ from streamsync.config import Settings
 from streamsync.entity import Entity
 from streamsync.erp.connector import Access, Connector, find_connector
 from streamsync.erp.http import ErpHttp
+from streamsync.erp.permits import permit_waits_do_not_count
 from streamsync.errors import StoreUnavailable, SyncError, TransientError
 from streamsync.jobs import KINDS
 from streamsync.log import get_logger
@@ -81,8 +82,9 @@ class SyncEngine:
         """
         try:
             async with asyncio.timeout(self._settings.lock_ttl_seconds) as deadline:
-                sync = _Sync(self, job, control, deadline)
-                await sync.run()
+                with permit_waits_do_not_count(deadline):
+                    sync = _Sync(self, job, control, deadline)
+                    await sync.run()
         except TimeoutError as error:
             raise TransientError(
                 "no_progress", f"no page was committed for {self._settings.lock_ttl_seconds} s"

@@ -26,7 +26,7 @@ from streamsync.store.pool import Database
 from streamsync.store.tenants import NewTenant, Tenants
 from streamsync.store.ticks import Ticks
 from streamsync.worker.run import Worker
-from tests.support import wait_until
+from tests.support import ERP_IS_HERE, wait_until
 
 if TYPE_CHECKING:
     from tests.plugins.fix_processes import Process
@@ -67,6 +67,7 @@ class World:
             "redis_url": redis_url,
             "database_url": database_url,
             "credential_keys": generate_key(),
+            **ERP_IS_HERE,
             **DEFAULTS,
             **settings,
         }

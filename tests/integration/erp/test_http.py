@@ -15,6 +15,7 @@ from streamsync.erp.http import Answer, ErpHttp
 from streamsync.erp.millennium.connector import Millennium
 from streamsync.errors import PermanentError, SyncError, TransientError
 from streamsync.simulator.server import Simulator
+from tests.support import ERP_IS_HERE
 
 _SHOP = "shop-00001"
 
@@ -35,8 +36,8 @@ _FAULTS = [
 
 
 def _quick(**more: object) -> Settings:
-    given = {"erp_read_timeout_seconds": 0.3, "erp_page_timeout_seconds": 0.5, **more}
-    return Settings(**given)  # type: ignore[arg-type]
+    given = {"erp_read_timeout_seconds": 0.3, "erp_page_timeout_seconds": 0.5, **ERP_IS_HERE, **more}
+    return Settings(**given)
 
 
 async def _page(simulator: Simulator, http: ErpHttp) -> int:
@@ -93,7 +94,7 @@ async def test_a_server_that_is_not_there_is_a_connection_error() -> None:
 async def test_a_permit_is_taken_before_each_request(simulator: Simulator) -> None:
     """Nothing is sent before the limit allows it, replays included."""
     permits: asyncio.Queue[None] = asyncio.Queue()
-    async with ErpHttp(_quick(), take_permit=permits.get) as http:
+    async with ErpHttp(_quick(), take_permit=lambda _host: permits.get()) as http:
         waiting = asyncio.create_task(_page(simulator, http))
         await asyncio.wait({waiting}, timeout=0.05)
         assert simulator.admin.requests() == []

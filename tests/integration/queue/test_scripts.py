@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from streamsync.queue.keys import limit_keys
-from streamsync.queue.scripts import Code, Held, refill_permits, take_permits
+from streamsync.queue.scripts import Code, Held, Window, refill_permits, take_from_all, take_permits
 from streamsync.resources import lua_dir
 from tests.integration.queue.world import TTL_MS, World
 
@@ -27,6 +27,10 @@ CALLS: dict[str, tuple[Callable[[World], Awaitable[object]], object]] = {
     "limit": (
         lambda w: take_permits(w.queue.client, LIMIT, maximum=1, window_ms=9, ids=["a"], ask=True),
         (0, 0, False),
+    ),
+    "limit_all": (
+        lambda w: take_from_all(w.queue.client, [Window(LIMIT, 1, 9)], "a"),
+        (False, 10, 1),
     ),
     "limit_refill": (lambda w: refill_permits(w.queue.client, LIMIT, window_ms=9, permits=[]), True),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -11,6 +11,7 @@ import pytest_asyncio
 from streamsync.clock import SystemClock
 from streamsync.config import Settings
 from streamsync.erp.http import ErpHttp
+from streamsync.erp.permits import TakePermit
 from streamsync.jobs import Job, State
 from streamsync.simulator.server import Simulator
 from streamsync.store.credentials import Credential, CredentialBox, generate_key
@@ -19,6 +20,7 @@ from streamsync.store.pool import Database
 from streamsync.store.tenants import NewTenant, Tenants
 from streamsync.sync.engine import SyncEngine
 from tests.integration.store.helpers import add_job, admit
+from tests.support import ERP_IS_HERE
 
 SHOP = "shop-00001"
 
@@ -46,7 +48,7 @@ class Shop:
     database: Database
     simulator: Simulator
     box: CredentialBox
-    take_permit: Callable[[], Awaitable[object]] | None = None
+    take_permit: TakePermit | None = None
 
     async def claim(self, kind: str = "customers") -> Admitted:
         """A new job of the shop, admitted."""
@@ -56,7 +58,7 @@ class Shop:
         """Run a sync to its end, under quick settings."""
         given = {
             "erp_page_size": 7, "commit_max_rows": 20, "erp_read_timeout_seconds": 2,
-            "erp_page_timeout_seconds": 3, **settings,
+            "erp_page_timeout_seconds": 3, **ERP_IS_HERE, **settings,
         }  # fmt: skip
         chosen = Settings(**given)
         async with ErpHttp(chosen, take_permit=self.take_permit) as http:

@@ -129,7 +129,7 @@ async def test_no_progress_ends_the_attempt(shop: Shop) -> None:
 async def test_each_request_takes_a_permit_first(shop: Shop) -> None:
     """As many permits as requests, and no request without one."""
     permits: asyncio.Queue[None] = asyncio.Queue()
-    shop.take_permit = permits.get
+    shop.take_permit = lambda _host: permits.get()
     admitted = await shop.claim()
     running = asyncio.create_task(shop.run(admitted))
     for _ in range(3):
