@@ -56,6 +56,14 @@ class Page:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """What an entity is read per. `all_there_are`: the ERP lists no others; what was read before has vanished."""
+
+    names: Sequence[str]
+    all_there_are: bool = False
+
+
 class Connector(Protocol):
     """One tenant's ERP during one sync."""
 
@@ -63,8 +71,8 @@ class Connector(Protocol):
         """The declaration of an entity. Raises PermanentError(`unknown_entity`)."""
         ...
 
-    async def scopes(self, entity: Entity) -> Sequence[str]:
-        """What the entity is read per: ids of storefronts or branches, or `[""]`."""
+    async def scopes(self, entity: Entity) -> Scopes:
+        """What the entity is read per: ids of storefronts or branches, or one empty name."""
         ...
 
     def cursor_kind(self, entity: Entity) -> CursorKind:

@@ -34,7 +34,7 @@ from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
 from streamsync.store.sqlstate import FullReadLost
-from streamsync.store.tenants import Tenants
+from streamsync.store.tenants import SyncState, Tenants
 from streamsync.sync.clean import Cleaner
 from streamsync.sync.plan import Plan, full_read_due, plan_read
 from streamsync.sync.reading import Reader
@@ -115,16 +115,22 @@ class _Sync:
     async def run(self) -> None:
         for name in KINDS[self._job.kind]:
             entity = self._connector.entity(name)
-            for scope in await self._connector.scopes(entity):
+            scopes = await self._connector.scopes(entity)
+            states = await self._engine._tenants.sync_states(self._job.tenant_id, entity.name)
+            for scope in scopes.names:
+                plan = self._plan(entity, states.get(scope))
                 try:
-                    await self._read(entity, scope, await self._plan(entity, scope))
+                    await self._read(entity, scope, plan)
                 except FullReadLost:
                     # PostgreSQL crashed and emptied its unlogged table.
                     await self._read(entity, scope, Plan(0, full=True, begins=True))
+            if scopes.all_there_are:
+                for scope in sorted(states.keys() - set(scopes.names)):
+                    if self._plan(entity, states[scope]).full:
+                        await self._vanished(entity, scope)
 
-    async def _plan(self, entity: Entity, scope: str) -> Plan:
+    def _plan(self, entity: Entity, state: SyncState | None) -> Plan:
         engine, job = self._engine, self._job
-        state = (await engine._tenants.sync_states(job.tenant_id, entity.name)).get(scope)
         due = full_read_due(
             job.tenant_id, entity.name, state, engine._clock.now(),
             engine._settings.full_read_days_of(entity.name),
@@ -132,6 +138,17 @@ class _Sync:
         return plan_read(
             state, self._connector.cursor_kind(entity), job.job_id, full_wanted=job.full_read, full_due=due
         )
+
+    async def _vanished(self, entity: Entity, scope: str) -> None:
+        """A storefront or branch that the ERP no longer has: its rows are gone, within the threshold."""
+        unit = Cleaner(entity, scope).new_unit(0)
+        unit.cursor_mode = self._connector.cursor_kind(entity)
+        threshold = self._engine._settings.deletion_threshold_percent
+        finish = Finish(
+            complete=True, accept=self._job.accept_deletions, threshold_percent=threshold, of_all_scopes=True
+        )
+        unit.full = FullStep(begins=True, finish=finish)
+        await self._commit(unit)
 
     async def _read(self, entity: Entity, scope: str, plan: Plan) -> None:
         """Read by plan to the end, committing on the way."""

@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 
 from streamsync.clock import SystemClock
 from streamsync.config import Settings
-from streamsync.jobs import KINDS
 from streamsync.queue.connection import connect
 from streamsync.queue.keys import GROUP, PartitionKeys
 from streamsync.queue.queue import Queue
@@ -46,9 +45,6 @@ DEFAULTS: Final[Mapping[str, object]] = {
 }
 
 FINAL: Final = ("succeeded", "failed", "cancelled")
-
-#: The tables that a kind of job fills.
-TABLES_OF: Final = {"customers": ("customer", "customer_address"), "products": ("product", "sku")}
 
 
 class World:
@@ -257,6 +253,3 @@ class World:
 def tenants(count: int) -> list[str]:
     """The ids of `count` tenants."""
     return list(Population.tenants(count))
-
-
-assert set(TABLES_OF) == set(KINDS)
