@@ -129,7 +129,7 @@ class Good:
 
 def _fields(draw: st.DrawFn, table: Table, fixed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A record for a table, and what the columns that `_GOOD` knows must hold."""
-    record = {source: draw(_DIGITS | st.none()) for source in table.expand_sources}
+    record: dict[str, Any] = {source: draw(_DIGITS | st.none()) for source in table.expand_sources}
     expected: dict[str, Any] = {}
     for column in table.fields:
         for source in column.sources:
