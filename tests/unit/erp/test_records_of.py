@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsync.erp.millennium.decode import records_of
@@ -102,6 +102,8 @@ def test_numbers_arrive_digit_by_digit(written: str, exactly: object) -> None:
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.integers() | st.integers(-(2**80), 2**80))
+@example(-(2**63) - 1)
+@example(2**64)
 def test_any_number_arrives_digit_by_digit(number: Decimal | int) -> None:
     """In any notation that JSON has."""
     (row,) = records_of(f'{{"value":[{{"n":{number}}}]}}'.encode())
@@ -148,7 +150,6 @@ def test_bytes_that_are_not_utf_8_are_windows_1252() -> None:
         b'{"value":7}',
         b'{"value":{}}',
         b'{"value":[],"error":{"code":500,"message":"x"}}',
-        b'{"value":[],"VALUE":[{"cliente":1}]}',
         b'{"value":""}',
         b'{"odata.count":0}',
         b'{"value":"not json"}',
