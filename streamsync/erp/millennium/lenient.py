@@ -7,7 +7,6 @@ characters in strings, bytes that are not UTF-8, NaN, half emojis.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable
@@ -22,6 +21,12 @@ from streamsync.errors import PermanentError, TransientError
 #: Python prints and reads integers of up to 4,300 digits; a number that long is nobody's.
 _MAX_INT_DIGITS: Final = 100
 _BOM: Final = b"\xef\xbb\xbf"
+#: Half of a surrogate pair, encoded as if it were a letter.
+_HALF_EMOJI = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+#: How Python's `surrogateescape` marks bytes that are not UTF-8, and what they are in Windows-1252.
+_NOT_UTF_8 = re.compile(r"[\udc80-\udcff]+")
+_WINDOWS_1252: Final = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(128, 256)}
 
 #: Makes every digit and point `0` and every other byte a blank: a run of 16 is then found at memory's speed.
 _DIGITS_ONLY: Final = bytes(0x30 if chr(byte) in "0123456789." else 0x20 for byte in range(256))
@@ -52,8 +57,19 @@ def parse(body: bytes) -> Any:
 
 
 def text_of(body: bytes) -> str:
-    """The text. Bytes that are not UTF-8 are Windows-1252, each for itself: records of one answer differ."""
-    return body.removeprefix(_BOM).decode("utf-8", _WINDOWS_1252)
+    """The text. Of bytes that are not UTF-8 each is read as Windows-1252: somebody cut a column in the middle of a
+    letter. Where there are more such than letters in UTF-8, those are an accident and the whole is Windows-1252.
+    """
+    body = body.removeprefix(_BOM)
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        body = _HALF_EMOJI.sub(b"?", body)
+    text = body.decode("utf-8", "surrogateescape")
+    wrong = sum(len(run) for run in _NOT_UTF_8.findall(text))
+    if wrong and 2 * wrong >= sum(len(run) for run in _NOT_ASCII.findall(text)):
+        return body.decode("cp1252", "replace")
+    return text.translate(_WINDOWS_1252)
 
 
 def _read(body: bytes) -> Any:
@@ -139,13 +155,3 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(item) for item in value]
     return value
-
-
-def _windows_1252(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
-
-
-_WINDOWS_1252: Final = "streamsync-windows-1252"
-codecs.register_error(_WINDOWS_1252, _windows_1252)
