@@ -27,6 +27,15 @@ DEAD = Counter(
 )
 ROWS = Counter("streamsync_rows_total", "Records read, by what became of them", ["entity", "result"])
 PAGES = Counter("streamsync_pages_total", "Pages committed", ["entity"])
+FULL_READS = Counter("streamsync_full_reads_total", "Full reads that came to their end", ["entity"])
+DELETIONS = Counter(
+    "streamsync_rows_deleted_total", "Rows marked as deleted because the ERP has them no longer", ["entity"]
+)
+DELETIONS_WITHHELD = Counter(
+    "streamsync_deletions_withheld_total",
+    "Rows that a full read missed and that were kept: too many, or the read was not provably complete",
+    ["entity", "reason"],
+)
 PAGE_COMMIT_SECONDS = Histogram(
     "streamsync_page_commit_seconds", "One commit of pages", ["entity"], buckets=_SHORT
 )

@@ -47,11 +47,13 @@ WITH outcome AS (
                               ELSE (extract(epoch FROM clock_timestamp() - j.started_at) * 1000)::bigint END,
            error_class = o.error_class, error_status = o.error_status, error_message = o.error_message,
            tick_ids = j.tick_ids || coalesce(w.tick_ids, '{}'),
-           full_read = j.full_read OR coalesce(w.full_read, false)
+           full_read = j.full_read OR coalesce(w.full_read, false),
+           accept_deletions = j.accept_deletions OR coalesce(w.accept_deletions, false)
       FROM outcome o
       JOIN fenced f ON f.job_id = o.job_id
       LEFT JOIN LATERAL (
-           SELECT array_agg(tick.id) FILTER (WHERE tick.id IS NOT NULL) AS tick_ids, bool_or(c.full_read) AS full_read
+           SELECT array_agg(tick.id) FILTER (WHERE tick.id IS NOT NULL) AS tick_ids, bool_or(c.full_read) AS full_read,
+                  bool_or(c.accept_deletions) AS accept_deletions
              FROM job_run c LEFT JOIN LATERAL unnest(c.tick_ids) AS tick(id) ON true
             WHERE c.coalesced_into = o.job_id AND c.finished_at = now()
       ) w ON true
@@ -92,9 +94,11 @@ WITH released AS (
       FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[]) AS d(job_id, fence), job_run w
      WHERE j.job_id = d.job_id AND j.state = 'running' AND j.fence = d.fence
        AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying')
-    RETURNING j.job_id, j.fence, j.tick_ids, j.full_read, w.job_id AS into_job_id
+    RETURNING j.job_id, j.fence, j.tick_ids, j.full_read, j.accept_deletions, w.job_id AS into_job_id
 ), noted AS (
-    UPDATE job_run w SET tick_ids = w.tick_ids || m.tick_ids, full_read = w.full_read OR m.full_read
+    UPDATE job_run w
+       SET tick_ids = w.tick_ids || m.tick_ids, full_read = w.full_read OR m.full_read,
+           accept_deletions = w.accept_deletions OR m.accept_deletions
       FROM merged m WHERE w.job_id = m.into_job_id
 ), closed AS (
     UPDATE job_attempt a SET finished_at = now(), outcome = 'lost'

@@ -70,9 +70,11 @@ UPDATE tenant SET credential = %(sealed)s, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND credential = %(before)s
 RETURNING tenant_id;
 
--- name: cursors
+-- name: sync_states
 -- How far an entity of a tenant has been read, per scope.
-SELECT scope, cursor FROM sync_state WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;
+SELECT scope, cursor, cursor_mode, full_read_job_id, full_read_cursor, full_read_at, created_at
+  FROM sync_state
+ WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;
 
 -- name: claim_stands
 -- Whether a claim is still the newest of its tenant and its job still runs, and whether a cancel was asked for.

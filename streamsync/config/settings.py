@@ -12,6 +12,8 @@ from streamsync.config.checks import (
     CredentialKeys,
     Cron,
     DatabaseUrl,
+    Days,
+    EntityNames,
     Host,
     HostNames,
     Number,
@@ -19,11 +21,12 @@ from streamsync.config.checks import (
     RedisUrl,
     TimeZone,
     Whole,
-    split_keys,
+    split_days,
+    split_words,
 )
 from streamsync.config.field import CONTRADICTION, YEAR_SECONDS, ArgumentsOnly, require, setting
 from streamsync.config.hosts import HostList, parse_hosts
-from streamsync.jobs import KINDS
+from streamsync.jobs import ENTITIES, KINDS
 
 
 class Settings(ArgumentsOnly):
@@ -215,6 +218,19 @@ class Settings(ArgumentsOnly):
         ge=0,
         le=8760,
     )
+    full_read_days: Days = setting(
+        "7",
+        "STREAMSYNC_FULL_READ_DAYS",
+        "How often everything is read, to see what has vanished; each shop on a day of its own",
+        takes="days, and exceptions by entity, such as 7 stock=1; 0 = never by itself",
+    )
+    deletion_threshold_percent: Number = setting(
+        30.0,
+        "STREAMSYNC_DELETION_THRESHOLD_PERCENT",
+        "If a full read misses more of the stored rows than this, they are kept and reported",
+        ge=0,
+        le=100,
+    )
 
     # --- ERP
     erp_connect_timeout_seconds: Number = setting(
@@ -260,6 +276,12 @@ class Settings(ArgumentsOnly):
         ge=0,
         le=YEAR_SECONDS,
     )
+    raw_skip: EntityNames = setting(
+        "",
+        "STREAMSYNC_RAW_SKIP",
+        "Entities whose unknown ERP fields are not kept in the raw columns",
+        takes=f"names of entities, separated by commas or spaces: {', '.join(ENTITIES)}",
+    )
     staging: Annotated[Literal["session", "transaction"], AnyCase] = setting(
         "session",
         "STREAMSYNC_STAGING",
@@ -297,10 +319,19 @@ class Settings(ArgumentsOnly):
         step: int = self._of_kind("delay_{}_step_ms", kind)
         return step
 
+    def full_read_days_of(self, entity: str) -> float:
+        """Days between two full reads of an entity; 0 = none by itself."""
+        days = split_days(self.full_read_days)
+        return days.get(entity, days.get("", 0.0))
+
     def cron(self, kind: str) -> str:
         """The cron expression of a kind, in the zone of `timezone`."""
         expression: str = self._of_kind("{}_cron", kind)
         return expression
+
+    def keeps_raw(self, entity: str) -> bool:
+        """Whether an entity's unknown ERP fields are kept."""
+        return entity not in split_words(self.raw_skip)
 
     def require_redis_url(self) -> str:
         """The URL of Redis. Raises ConfigurationError, saying what to do, where none is set."""
@@ -315,11 +346,11 @@ class Settings(ArgumentsOnly):
     def require_credential_keys(self) -> tuple[str, ...]:
         """The Fernet keys, the one that encrypts first. Raises ConfigurationError where none is set."""
         how = "make a key with: streamsync credentials generate-key"
-        return split_keys(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
+        return split_words(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
 
     def allowed_hosts(self) -> HostList:
         """The hosts that ERPs may be reached at; an empty list allows any."""
-        return parse_hosts(split_keys(self.erp_allowed_hosts))
+        return parse_hosts(split_words(self.erp_allowed_hosts))
 
     def _of_kind(self, pattern: str, kind: str) -> Any:
         if kind not in KINDS:

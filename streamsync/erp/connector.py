@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
@@ -29,11 +30,26 @@ class Access:
     username: str
     password: str = field(repr=False)
     vitrines: tuple[int, ...] = ()
+    branches: tuple[int, ...] = ()
+    cursor_mode: str = "trans_id"
+
+
+class CursorKind(StrEnum):
+    """What an entity's cursor counts. Values are kept in `sync_state.cursor_mode`."""
+
+    TRANS_ID = "trans_id"  #: the ERP's counter of changes
+    DATE = "date"  #: ms since 1970 of the last change; the ERP compares whole seconds
+    LIST = "list"  #: there is none: the whole list is read each time
+
+    @property
+    def step(self) -> int:
+        """How far a request overlaps the cursor."""
+        return 1000 if self is CursorKind.DATE else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of raw records; `cursor` is the highest one among them, None for an empty page."""
+    """A page of raw records; `cursor` is the highest one among them, None for an empty page or a list."""
 
     records: Sequence[Mapping[str, Any]]
     cursor: int | None
@@ -51,8 +67,12 @@ class Connector(Protocol):
         """What the entity is read per: ids of storefronts or branches, or `[""]`."""
         ...
 
-    async def page(self, entity: Entity, scope: str, cursor: int, size: int) -> Page:
-        """Records changed at or after `cursor`, at most `size`, in the ERP's order."""
+    def cursor_kind(self, entity: Entity) -> CursorKind:
+        """By what this tenant's ERP is asked for changes of the entity."""
+        ...
+
+    async def page(self, entity: Entity, scope: str, cursor: int, size: int | None) -> Page:
+        """Records changed at or after `cursor`, at most `size` (None: all there are), in the ERP's order."""
         ...
 
 

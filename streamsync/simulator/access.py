@@ -5,20 +5,24 @@ from __future__ import annotations
 import binascii
 import time
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import orjson
 
-from streamsync.simulator.data import Population
+from streamsync.simulator.answers import Answer, RefusedError
+from streamsync.simulator.data import Population, password_of
 from streamsync.simulator.dice import salt_of
-from streamsync.simulator.protocol import Answer, RefusedError
-from streamsync.simulator.switches import SwitchBoard
+from streamsync.simulator.switches import SwitchBoard, Switches
 
-#: The two texts by which clients tell one 401 from its opposite.
+#: The two texts by which clients tell one 401 from its opposite, and that of a session that is not (any more).
 WRONG_PASSWORD = "PERMISSÃO NEGADA!\r\rSenha inválida para o usuário informado."  # noqa: S105
 TOO_MANY_SESSIONS = "Login recusado: foi ultrapassado o máximo de sessões abertas para este usuário."
-_NO_SESSION = "Sessão inválida ou expirada."
-_CHALLENGE = (b"www-authenticate", b'Basic realm="Millennium"')
+NO_SESSION = "Sessão inválida ou expirada."
+_BASIC = (b"www-authenticate", b'Basic realm="Millennium"')
+_NTLM = (b"www-authenticate", b"NTLM")
+_NEEDS_NTLM = "Autenticação integrada do Windows requerida."
 
 Headers = Mapping[bytes, bytes]
 
@@ -35,15 +39,30 @@ def basic_of(headers: Headers) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
+def _session_key(headers: Headers) -> str:
+    return headers.get(b"wts-session", b"").decode("latin-1")
+
+
+@dataclass(slots=True)
+class _Session:
+    """Its user, the tenant whose switches it lives by, and its use."""
+
+    user: str
+    tenant_id: str
+    used: float
+    requests: int = 0
+
+
 class Access:
-    """Checks credentials and keeps the open sessions. A user is a tenant; its name is the tenant's id."""
+    """Checks credentials and keeps the open sessions. They belong to users; several tenants may share one."""
 
     def __init__(self, population: Population, switches: SwitchBoard) -> None:
         self._population = population
         self._switches = switches
         self._opened = 0
-        #: Session id → (tenant, monotonic time of its last use).
-        self._sessions: dict[str, tuple[str, float]] = {}
+        self._sessions: dict[str, _Session] = {}
+        self._closed = 0
+        self._wrong: Counter[str] = Counter()
 
     def tenant_of(self, path_tenant: str | None, headers: Headers) -> str | None:
         """Who the request is about, not yet whether it may: the path, else the credentials' owner."""
@@ -51,69 +70,106 @@ class Access:
             return path_tenant
         basic = basic_of(headers)
         if basic is not None:
-            return basic[0]
-        session = self._sessions.get(headers.get(b"wts-session", b"").decode("latin-1"))
+            return self._population.owner_of(basic[0])
+        session = self._sessions.get(_session_key(headers))
         if session is not None:
-            return session[0]
-        return headers.get(b"wts-authorization", b"").decode("latin-1").partition("/")[0] or None
+            return session.tenant_id
+        user = headers.get(b"wts-authorization", b"").decode("latin-1").partition("/")[0]
+        return self._population.owner_of(user) if user else None
 
     def check(self, tenant_id: str, headers: Headers) -> None:
         """Refuse a request that does not prove to be the tenant's."""
-        auth = self._switches.of(tenant_id).auth
-        key = headers.get(b"wts-session")
-        if key is not None and auth != "basic":
-            self._use(key.decode("latin-1"), tenant_id)
+        switches = self._switches.of(tenant_id)
+        if b"wts-session" in headers and switches.auth != "basic":
+            self._use(_session_key(headers), tenant_id, switches)
             return
         basic = basic_of(headers)
-        if basic is None or auth == "session":
-            raise RefusedError(401, _NO_SESSION, _CHALLENGE)
+        if switches.auth == "ntlm-off":
+            raise RefusedError(401, _NEEDS_NTLM, _NTLM)
+        if basic is None or switches.auth == "session":
+            raise RefusedError(401, NO_SESSION, _BASIC)
         self._check_password(tenant_id, *basic)
+        if switches.basic_needs_licence and self._full(tenant_id, switches):
+            raise RefusedError(401, TOO_MANY_SESSIONS)
 
     def login(self, tenant_id: str | None, headers: Headers) -> Answer:
         """Open a session for `WTS-Authorization: USER/PASSWORD`."""
-        user, _, password = headers.get(b"wts-authorization", b"").decode().partition("/")
-        owner = tenant_id or user
-        if not user or self._switches.of(owner).auth == "basic":
-            raise RefusedError(401, WRONG_PASSWORD, _CHALLENGE)
+        user, _, password = headers.get(b"wts-authorization", b"").decode("latin-1").partition("/")
+        owner = tenant_id or self._population.owner_of(user)
+        switches = self._switches.of(owner)
+        if not user or switches.auth == "basic":
+            raise RefusedError(401, WRONG_PASSWORD, _BASIC)
         self._check_password(owner, user, password)
-        limit = self._switches.of(owner).session_limit
-        if limit and self.open_sessions(owner) >= limit:
+        if self._full(owner, switches):
             raise RefusedError(401, TOO_MANY_SESSIONS)
         self._opened += 1
         number = f"{salt_of(owner, self._opened):016X}{salt_of(self._opened, owner):016X}"
         key = f"{{{number[:8]}-{number[8:12]}-{number[12:16]}-{number[16:20]}-{number[20:]}}}"
-        self._sessions[key] = (owner, time.monotonic())
+        self._sessions[key] = _Session(user, owner, time.monotonic())
         return Answer(200, orjson.dumps({"session": key}))
 
     def logout(self, headers: Headers) -> Answer:
         """Close the session that the request names."""
-        if self._sessions.pop(headers.get(b"wts-session", b"").decode("latin-1"), None) is None:
-            raise RefusedError(401, _NO_SESSION)
+        if self._sessions.pop(_session_key(headers), None) is None:
+            raise RefusedError(401, NO_SESSION)
+        self._closed += 1
         return Answer(200, b"{}")
 
     def open_sessions(self, tenant_id: str | None = None) -> int:
-        """How many sessions are open and not expired, of one tenant or of all."""
-        for key in [key for key, (owner, used) in self._sessions.items() if self._expired(owner, used)]:
+        """How many sessions are open and not expired, of one tenant's user or of all."""
+        for key in [key for key, session in self._sessions.items() if self._expired(session)]:
             del self._sessions[key]
-        return sum(tenant_id in (None, owner) for owner, _ in self._sessions.values())
+        return len(self._keys(tenant_id))
 
     def expire(self, tenant_id: str | None = None) -> int:
-        """Forget the sessions of one tenant or of all, as a restarted server does; how many there were."""
-        gone = [key for key, (owner, _) in self._sessions.items() if tenant_id in (None, owner)]
+        """Forget the sessions of one tenant's user or of all, as a restarted server does; how many there were."""
+        gone = self._keys(tenant_id)
         for key in gone:
             del self._sessions[key]
         return len(gone)
 
-    def _use(self, key: str, tenant_id: str) -> None:
-        owner, used = self._sessions.get(key, (None, 0.0))
-        if owner != tenant_id or self._expired(owner, used):
-            raise RefusedError(401, _NO_SESSION)
-        self._sessions[key] = (owner, time.monotonic())
+    def stats(self) -> dict[str, object]:
+        """Sessions opened, closed and open; wrong passwords by user."""
+        return {
+            "logins": self._opened,
+            "logouts": self._closed,
+            "open_sessions": self.open_sessions(),
+            "wrong_passwords": dict(self._wrong),
+        }
 
-    def _expired(self, owner: str, used: float) -> bool:
-        ttl = self._switches.of(owner).session_ttl
-        return ttl > 0 and time.monotonic() - used > ttl
+    def reset(self) -> None:
+        """Nobody is logged in and nobody is locked."""
+        self._sessions.clear()
+        self._wrong.clear()
+        self._opened = self._closed = 0
+
+    def _keys(self, tenant_id: str | None) -> list[str]:
+        user = None if tenant_id is None else self._population.user_of(tenant_id)
+        return [key for key, session in self._sessions.items() if user in (None, session.user)]
+
+    def _full(self, tenant_id: str, switches: Switches) -> bool:
+        return 0 < switches.session_limit <= self.open_sessions(tenant_id)
+
+    def _use(self, key: str, tenant_id: str, switches: Switches) -> None:
+        session = self._sessions.get(key)
+        if session is None or session.user != self._population.user_of(tenant_id) or self._expired(session):
+            raise RefusedError(401, NO_SESSION)
+        session.used = time.monotonic()
+        session.requests += 1
+        if switches.session_requests and session.requests >= switches.session_requests:
+            del self._sessions[key]
+
+    def _expired(self, session: _Session) -> bool:
+        ttl = self._switches.of(session.tenant_id).session_ttl
+        return ttl > 0 and time.monotonic() - session.used > ttl
 
     def _check_password(self, tenant_id: str, user: str, password: str) -> None:
-        if user != tenant_id or password != self._population.password_of(tenant_id):
-            raise RefusedError(401, WRONG_PASSWORD, _CHALLENGE)
+        expected = self._population.user_of(tenant_id)
+        most = self._switches.of(tenant_id).lock_after
+        right = user == expected and password == password_of(self._population.seed, expected)
+        if right and not (most and self._wrong[expected] >= most):
+            return
+        if not right:
+            # Whoever is named is locked, as with any system that counts.
+            self._wrong[user] += 1
+        raise RefusedError(401, WRONG_PASSWORD, _BASIC)

@@ -1,28 +1,46 @@
-"""The simulator's own controls, by call and under `/_admin`: faults, holds, switches, the request log."""
+"""The simulator's own controls, by call and under `/_admin`: faults, holds, switches, the world, the log, the truth.
+
+What there is under `/_admin`: the cases of `Admin._act`, and `GET /_admin/truth?tenant=&table=` as JSON lines.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from streamsync.simulator.access import Access
+from streamsync.simulator.answers import Answer
+from streamsync.simulator.data import entity_of
 from streamsync.simulator.faults import Fault, FaultBoard, fault_of
 from streamsync.simulator.journal import Entry, Journal
-from streamsync.simulator.protocol import Answer
-from streamsync.simulator.switches import SwitchBoard, Switches
+from streamsync.simulator.people import Row
+from streamsync.simulator.switches import SwitchBoard, Switches, described
+from streamsync.simulator.truth import line_of
+from streamsync.simulator.world import World
 
 
 class Admin:
     """What tests and checkers do to a simulator in their own process."""
 
-    def __init__(self, faults: FaultBoard, journal: Journal, switches: SwitchBoard, access: Access) -> None:
+    def __init__(
+        self, faults: FaultBoard, journal: Journal, switches: SwitchBoard, access: Access, world: World
+    ) -> None:
         self._faults = faults
         self._journal = journal
         self._switches = switches
         self._access = access
+        self.world = world
+        # What a tenant's ERP goes through; see `World`.
+        self.change = world.change
+        self.insert = world.insert
+        self.delete = world.delete
+        self.delete_nested = world.delete_nested
+        self.snapshot = world.snapshot
+        self.restore = world.restore
 
     def fault(
         self,
@@ -35,10 +53,11 @@ class Admin:
         retry_after: float | None = None,
         after_requests: int = 0,
         method: str | None = None,
+        status: int | None = None,
     ) -> Fault:
         """Put a fault in force; see `faults.KINDS` and `Fault`."""
         return self._faults.add(
-            Fault(kind, tenant, rate, times, seconds, retry_after, after_requests, method)
+            Fault(kind, tenant, rate, times, seconds, retry_after, after_requests, method, status)
         )
 
     def clear_faults(self) -> None:
@@ -73,9 +92,13 @@ class Admin:
         """Counts since the start or the last reset."""
         return {
             **self._journal.stats(),
+            **self._access.stats(),
             "held": self._faults.held(),
-            "open_sessions": self._access.open_sessions(),
         }
+
+    def truth(self, tenant: str, table: str) -> Iterator[Row]:
+        """The rows a target table must hold now for a tenant; see `World.truth`."""
+        return self.world.truth(tenant, table)
 
     def switch(self, tenant: str | None = None, **changes: object) -> Switches:
         """Change how the server behaves; see `Switches`."""
@@ -86,11 +109,20 @@ class Admin:
         return self._access.expire(tenant)
 
     def reset(self) -> None:
-        """Back to the start: no faults, an empty log, no sessions, the switches of the start."""
+        """Back to the start: no faults, an empty log, no sessions, the switches and the data of the start."""
         self._faults.clear()
         self._journal.reset()
         self._switches.reset()
-        self._access.expire()
+        self._access.reset()
+        self.world.reset()
+
+    def truth_lines(self, query: bytes) -> Iterator[bytes]:
+        """The truth that `GET truth` asks for, line by line. Raises ValueError for what there is no truth of."""
+        asked = dict(parse_qsl(query.decode()))
+        if not asked.get("tenant"):
+            raise ValueError("truth needs a tenant and a table")
+        entity_of(asked.get("table", ""))
+        return map(line_of, self.truth(asked["tenant"], asked["table"]))
 
     async def answer(self, verb: str, action: str, query: bytes, body: bytes) -> Answer:
         """Serve one request under `/_admin`. What cannot be done is 400 with the reason."""
@@ -135,14 +167,54 @@ class Admin:
             case "POST switches":
                 changes = {name: value for name, value in options.items() if name != "tenant"}
                 return asdict(self.switch(options.get("tenant"), **changes))
+            case "GET switches" if "help" in query:
+                return described()
             case "GET switches":
                 return asdict(self._switches.of(tenant))
             case "POST expire-sessions":
                 return {"expired": self.expire_sessions(options.get("tenant"))}
+            case "POST change":
+                return {"changed": self.world.change(**_deed(options, "count", "share", "scope"))}
+            case "POST insert":
+                return {"inserted": self.world.insert(**_deed(options, "count", "scope"))}
+            case "POST delete":
+                return {"deleted": self.world.delete(**_deed(options, "count", "share", "scope"))}
+            case "POST delete-nested":
+                deed = _deed(options, "count", "share", "scope", "table")
+                return {"changed": self.world.delete_nested(**deed)}
+            case "POST snapshot":
+                self.world.snapshot(_text(options, "tenant"), str(options.get("name", "backup")))
+                return {}
+            case "POST restore":
+                self.world.restore(_text(options, "tenant"), str(options.get("name", "backup")))
+                return {}
+            case "GET count":
+                where = (query.get("tenant", ""), query.get("entity", ""))
+                return {"listed": self.world.count(*where), "bad": self.world.bad_count(*where)}
             case "POST reset":
                 self.reset()
                 return {}
         raise LookupError(call)
+
+
+def _deed(options: Mapping[str, object], *known: str) -> dict[str, Any]:
+    """The arguments of a deed, from its JSON form. Raises ValueError."""
+    unknown = set(options) - {"tenant", "entity", *known}
+    if unknown:
+        raise ValueError(
+            f"unknown: {', '.join(sorted(unknown))}; it takes tenant, entity, {', '.join(known)}"
+        )
+    given = {name: options[name] for name in known if name in options}
+    if any(isinstance(given.get(name), bool | float) for name in ("count", "scope")):
+        raise ValueError("count and scope are whole numbers")
+    return {"tenant_id": _text(options, "tenant"), "entity": _text(options, "entity"), **given}
+
+
+def _text(options: Mapping[str, object], name: str) -> str:
+    value = options.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is missing")
+    return value
 
 
 def _json(content: object, status: int = 200) -> Answer:

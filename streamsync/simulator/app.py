@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from itertools import islice
+from typing import Any, Final
 
 import orjson
 
-from streamsync.simulator import access, connections, protocol
+from streamsync.simulator import access, answers, connections, protocol
 from streamsync.simulator.access import Access, Headers
 from streamsync.simulator.admin import Admin
+from streamsync.simulator.answers import Answer, RefusedError
 from streamsync.simulator.data import Population
 from streamsync.simulator.faults import Fault, FaultBoard
 from streamsync.simulator.journal import Entry, Journal
-from streamsync.simulator.pages import Pages, style_of
-from streamsync.simulator.protocol import Answer, Query, RefusedError, Target
+from streamsync.simulator.pages import Pages, style_of, unknown_parameters
+from streamsync.simulator.protocol import Query, Target
 from streamsync.simulator.switches import SwitchBoard, Switches
+from streamsync.simulator.world import World
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+#: Lines of the truth per piece.
+_LINES_AT_ONCE: Final = 500
 
 
 class _Gone(Exception):
@@ -28,7 +35,9 @@ class _Gone(Exception):
 
 
 class SimulatorApp:
-    """Answers the API from a population. What it keeps is bounded: caches, the log."""
+    """Answers the API from a population and what became of it. What it keeps is bounded: caches, the log, and
+    what was changed.
+    """
 
     def __init__(
         self,
@@ -36,16 +45,18 @@ class SimulatorApp:
         *,
         faults: tuple[Fault, ...] = (),
         switches: Switches | None = None,
+        tenants: Mapping[str, Mapping[str, object]] | None = None,
         log_size: int = 200_000,
         cache_bytes: int = 64 << 20,
     ) -> None:
         self.population = population
-        self.pages = Pages(population, cache_bytes)
         self.faults = FaultBoard(population.seed, faults)
         self.journal = Journal(log_size)
-        self.switches = SwitchBoard(switches or Switches())
+        self.switches = SwitchBoard(switches or Switches(), tenants)
         self.access = Access(population, self.switches)
-        self.admin = Admin(self.faults, self.journal, self.switches, self.access)
+        self.world = World(population, self.switches)
+        self.pages = Pages(self.world, cache_bytes)
+        self.admin = Admin(self.faults, self.journal, self.switches, self.access, self.world)
 
     def close(self) -> None:
         """Let everything that waits go on, so that a server can stop."""
@@ -59,15 +70,18 @@ class SimulatorApp:
         path: str = scope["path"]
         if path.startswith("/_admin/"):
             action = path.removeprefix("/_admin/").strip("/")
+            if action == "truth" and scope["method"] == "GET":
+                await self._tell_truth(scope, send)
+                return
             await _send(send, await self.admin.answer(scope["method"], action, scope["query_string"], body))
             return
         headers = dict(scope["headers"])
         target = protocol.target_of(path)
         tenant_id = None if target is None else self.access.tenant_of(target.tenant_id, headers)
         if target is None:
-            await _send(send, protocol.error(404, "Object not found"))
+            await _send(send, answers.error(404, "Object not found"))
         elif tenant_id is None:
-            await _send(send, protocol.error(401, access.WRONG_PASSWORD))
+            await _send(send, answers.error(401, access.WRONG_PASSWORD))
         else:
             await self._serve(scope, receive, send, target, tenant_id, headers, body)
 
@@ -81,7 +95,7 @@ class SimulatorApp:
         headers: Headers,
         body: bytes,
     ) -> None:
-        entry = self.journal.begin(tenant_id, target.method)
+        entry = self.journal.begin(tenant_id, self.population.user_of(tenant_id), target.method)
         is_page = target.method in protocol.PAGED
         client = _Client(receive, self.faults.closed)
         try:
@@ -99,14 +113,30 @@ class SimulatorApp:
                 if delay:
                     await client.wait(asyncio.Event(), delay)
                 answer = await self._spoil(answer, fault, scope, client, send)
+            if answer.status >= 400:
+                answer = answers.reshaped_error(answer, self.switches.of(tenant_id).error_body)
             await _send(send, answer)
             entry.status, entry.rows, entry.bytes = answer.status, answer.rows, len(answer.body)
         except _Gone:
             # The log says so: no status. A server that stops still owes those it kept waiting some answer.
             if self.faults.closed.is_set() and entry.fault not in ("cut", "reset"):
-                await _send(send, protocol.html(503))
+                await _send(send, answers.html(503))
         finally:
             self.journal.end(entry)
+
+    async def _tell_truth(self, scope: Scope, send: Send) -> None:
+        """The truth as JSON lines, in pieces: it may be longer than memory is large."""
+        try:
+            lines = self.admin.truth_lines(scope["query_string"])
+        except ValueError as error:
+            await _send(send, Answer(400, orjson.dumps({"error": str(error)})))
+            return
+        headers = [(b"content-type", b"application/x-ndjson")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while piece := b"".join(islice(lines, _LINES_AT_ONCE)):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # others are served in between
+        await send({"type": "http.response.body", "body": b""})
 
     async def _wait(self, client: _Client, fault: Fault, tenant_id: str) -> None:
         if fault.kind == "slow":
@@ -125,9 +155,12 @@ class SimulatorApp:
                 return self.access.logout(headers)
             self.access.check(tenant_id, headers)
             query = _query(scope, headers, body)
-            protocol.check_parameters(target, query)
+            switches = self.switches.of(tenant_id)
+            protocol.check_parameters(target, query, unknown_parameters(target, switches))
             entry.trans_id, entry.top = query.number("trans_id"), query.top
-            entry.vitrine = query.number("vitrine")
+            entry.vitrine, entry.filial = query.number("vitrine"), query.number("filial")
+            listed = protocol.LISTS.get(target.method)
+            entry.since = query.moment_ms(listed.since) if listed is not None and listed.since else None
             return self._read(target, tenant_id, query, headers)
         except RefusedError as refused:
             return refused.answer
@@ -136,6 +169,7 @@ class SimulatorApp:
         switches = self.switches.of(tenant_id)
         chosen = query.options.get("$format", "").lower()
         as_json = chosen == "json" or (not chosen and b"application/json" in headers.get(b"accept", b""))
+        as_json = switches.xml == "never" or (as_json and switches.xml != "always")
         style = style_of(
             query,
             switches,
@@ -153,7 +187,7 @@ class SimulatorApp:
         if fault is not None and kind == "garbage":
             kind = "html" if fault.hits % 2 else "truncated"
         if kind == "html":
-            return protocol.html()
+            return answers.html()
         if kind == "truncated":
             return Answer(answer.status, answer.body[: len(answer.body) // 2], answer.headers)
         if kind == "timeout":
@@ -204,17 +238,18 @@ def _spoiled_outright(fault: Fault | None) -> Answer | None:
     retry = () if after is None else ((b"retry-after", b"%g" % after),)
     match kind:
         case "500":
-            return protocol.error(500, "Error in macro #SELECT\r\rSQLC LAYER: deadlock", *retry)
+            return answers.error(500, "Error in macro #SELECT\r\rSQLC LAYER: deadlock", *retry)
         case "503":
-            return protocol.error(503, "Serviço temporariamente indisponível", *retry)
+            return answers.error(503, "Serviço temporariamente indisponível", *retry)
         case "licence":
-            return protocol.error(503, "Não há licença disponível para esta aplicação", *retry)
+            status = 503 if fault is None or fault.status is None else fault.status
+            return answers.error(status, "Não há licença disponível para esta aplicação", *retry)
         case "429":
-            return protocol.error(429, "Limite de requisições atingido", *retry)
+            return answers.error(429, "Limite de requisições atingido", *retry)
         case "password":
-            return protocol.error(401, access.WRONG_PASSWORD)
+            return answers.error(401, access.WRONG_PASSWORD)
         case "busy":
-            return protocol.error(401, access.TOO_MANY_SESSIONS)
+            return answers.error(401, access.TOO_MANY_SESSIONS)
     return None
 
 

@@ -66,3 +66,16 @@ class Dice:
     def pick(self, choices: Sequence[T]) -> T:
         """One of the choices, all equally likely."""
         return choices[self.below(len(choices))]
+
+
+class NoDice(Dice):
+    """Dice that always fall on the first choice: dirt thrown with them is none."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(0, b"", 0)
+
+    def below(self, limit: int) -> int:
+        """Always 0, the first of any number of choices."""
+        return min(0, limit)

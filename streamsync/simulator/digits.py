@@ -37,6 +37,11 @@ def ean13_of(base: int) -> str:
     return f"{base:012d}{-total % 10}"
 
 
+def is_ean13(code: str) -> bool:
+    """Whether a code is thirteen digits of which the last is the right one."""
+    return len(code) == 13 and code.isascii() and code.isdigit() and ean13_of(int(code[:12])) == code
+
+
 def with_wrong_check_digit(document: str) -> str:
     """The same digits with the last one changed, so that the check fails."""
     return document[:-1] + str((int(document[-1]) + 1) % 10)

@@ -7,9 +7,9 @@ cleaner gets it back; where two readings are possible, the dirt is not made.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Literal, NamedTuple
 
 from streamsync.simulator.dice import Dice
 from streamsync.simulator.digits import punctuated_cnpj, punctuated_cpf
@@ -21,14 +21,21 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """How an answer is written. Part of the key under which rendered rows are cached."""
 
-    iso_dates: bool = False
+    #: wcf: `/Date(ms-off)/`; iso: with ms and Z; iso-seconds: without the ms; iso-naive: without the zone.
+    dates: Literal["wcf", "iso", "iso-seconds", "iso-naive"] = "wcf"
     prices: bool = True
-    upper_keys: bool = False
+    keys: Literal["lower", "upper", "mixed"] = "lower"
     raw_control: bool = False
+    dirt: bool = True
+    preco1: Literal["price", "zero", "null"] = "price"
+    trans_ids: bool = True
+    branch_trans_ids: bool = False
+    old_branch_names: bool = False
+    single: Literal["arrays", "nested", "all"] = "arrays"
+    extra_field: str = ""
 
 
 def absent(dice: Dice) -> str | None:
@@ -70,7 +77,7 @@ def code(dice: Dice, value: object) -> str | None:
     """A display code: padded with blanks now and then, otherwise as it is."""
     if value is None:
         return absent(dice)
-    return f"{value}  " if dice.below(10) == 0 else str(value)
+    return f"{value}  " if dice.below(10) == 9 else str(value)
 
 
 def email(dice: Dice, value: object) -> str | None:
@@ -107,21 +114,25 @@ def cep(dice: Dice, value: object) -> str | None:
     if value is None:
         return absent(dice)
     digits = str(value)
+    if len(digits) != 8:
+        return code(dice, digits)
     kind = dice.below(10)
     if kind < 6:
         return f"{digits[:5]}-{digits[5:]}"
     return digits if kind < 9 else f"{digits[:2]}.{digits[2:5]}-{digits[5:]} "
 
 
-def state(dice: Dice, value: object) -> str:
+def state(dice: Dice, value: object) -> str | None:
     """A state's two letters, not always in upper case."""
+    if value is None:
+        return absent(dice)
     kind = dice.below(20)
     return str(value) if kind < 17 else (f"{value} " if kind < 19 else str(value).lower())
 
 
 def house_number(dice: Dice, value: object) -> str | int | None:
     """A house number: documented as text, sent as a number by some modules."""
-    if isinstance(value, str) and value.isdigit() and str(int(value)) == value and dice.below(3) == 0:
+    if isinstance(value, str) and value.isdigit() and str(int(value)) == value and dice.below(3) == 2:
         return int(value)
     return text(dice, value)
 
@@ -130,7 +141,7 @@ def phone(dice: Dice, value: object) -> tuple[str | None, str | None]:
     """A phone as the ERP splits it: (area code, number)."""
     if value is None:
         # An area code without a number is still no phone.
-        return ("000", None) if dice.below(10) == 0 else (absent(dice), absent(dice))
+        return ("000", None) if dice.below(10) == 9 else (absent(dice), absent(dice))
     digits = str(value)
     kind = dice.below(10)
     if not digits.startswith("+55"):
@@ -149,7 +160,7 @@ def phone(dice: Dice, value: object) -> tuple[str | None, str | None]:
 def boolean(dice: Dice, value: object) -> bool | str | None:
     """A truth value in one of the three dialects."""
     if value is None:
-        return "" if dice.below(8) == 0 else None
+        return "" if dice.below(8) == 7 else None
     kind = dice.below(10)
     if kind < 7:
         return bool(value)
@@ -171,7 +182,7 @@ def number(value: object) -> int | float | None:
     return whole if whole == value else float(value)
 
 
-def day(dice: Dice, value: object, *, iso: bool) -> str | None:
+def day(dice: Dice, value: object, style: Style) -> str | None:
     """A date without time: local midnight, in the offset of its time of year."""
     if value is None:
         return absent(dice)
@@ -179,20 +190,33 @@ def day(dice: Dice, value: object, *, iso: bool) -> str | None:
         raise TypeError(f"not a date column: {type(value).__name__}")
     # Brazil kept summer time until 2019; a few servers still write it for old dates.
     offset = 120 if value.year < 2019 and value.month in (1, 12) and dice.below(2) else 180
-    if iso:
-        kind = dice.below(3)
-        if kind == 0:
-            return f"{value.isoformat()}T00:00:00-0{offset // 60}:00"
-        return f"{value.isoformat()}T0{offset // 60}:00:00{'.000Z' if kind == 1 else 'Z'}"
-    milliseconds = (value.toordinal() - _EPOCH_ORDINAL) * _DAY_MS + offset * _MINUTE_MS
-    return f"/Date({milliseconds}-{offset})/"
+    match style.dates:
+        case "wcf":
+            milliseconds = (value.toordinal() - _EPOCH_ORDINAL) * _DAY_MS + offset * _MINUTE_MS
+            return f"/Date({milliseconds}-{offset})/"
+        case "iso":
+            kind = dice.below(3)
+            if kind == 0:
+                return f"{value.isoformat()}T00:00:00-0{offset // 60}:00"
+            return f"{value.isoformat()}T0{offset // 60}:00:00{'.000Z' if kind == 1 else 'Z'}"
+        case "iso-seconds":
+            return f"{value.isoformat()}T0{offset // 60}:00:00Z"
+        case "iso-naive":
+            return f"{value.isoformat()}T00:00:00"
 
 
-def timestamp(value: object, *, iso: bool) -> str:
+def timestamp(value: object, style: Style) -> str:
     """An instant: milliseconds in UTC and the server's offset, or ISO text in UTC."""
     if not isinstance(value, datetime):
         raise TypeError(f"not a timestamp column: {type(value).__name__}")
-    if iso:
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    since = value - _EPOCH
-    return f"/Date({since.days * _DAY_MS + since.seconds * 1000 + since.microseconds // 1000}-180)/"
+    match style.dates:
+        case "wcf":
+            since = value - _EPOCH
+            milliseconds = since.days * _DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+            return f"/Date({milliseconds}-180)/"
+        case "iso":
+            return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case "iso-seconds":
+            return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        case "iso-naive":
+            return value.replace(tzinfo=None).isoformat(timespec="milliseconds")

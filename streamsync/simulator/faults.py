@@ -21,7 +21,7 @@ KINDS: Final[dict[str, str]] = {
     "hold": "waits until released, then goes on",
     "500": "500, a query error of the database",
     "503": "503, plain",
-    "licence": "503 with the text of a server without free licences",
+    "licence": "503 (or `status`) with the text of a server without free licences",
     "429": "429 with Retry-After (`retry_after`, default 1)",
     "timeout": "accepts and never answers",
     "garbage": "200 with HTML or with half of the JSON, in turns",
@@ -33,7 +33,9 @@ KINDS: Final[dict[str, str]] = {
     "busy": "401, too many sessions",
 }
 _WAITS: Final = ("slow", "hold")
-_OPTIONS: Final = ("kind", "tenant", "rate", "times", "seconds", "retry_after", "after_requests", "method")
+_OPTIONS: Final = (
+    "kind", "tenant", "rate", "times", "seconds", "retry_after", "after_requests", "method", "status",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Fault:
     retry_after: float | None = None
     after_requests: int = 0
     method: str | None = None
+    status: int | None = None
     serial: int = 0
     hits: int = 0
     exempt: set[str] = field(default_factory=set)
@@ -65,6 +68,8 @@ class Fault:
             raise ValueError("rate must be between 0 and 1")
         if self.seconds < 0 or self.after_requests < 0 or (self.times is not None and self.times < 0):
             raise ValueError("seconds, after_requests and times must be 0 or more")
+        if self.status is not None and not (self.kind == "licence" and 400 <= self.status < 600):
+            raise ValueError("status is for a licence fault, and one of an error")
         if self.kind == "slow" and self.seconds == 0:
             raise ValueError("a slow fault needs seconds")
 

@@ -11,14 +11,20 @@ from itertools import islice
 
 @dataclass(slots=True)
 class Entry:
-    """One request. `status` is 0 while it runs and when no complete answer was given (see `fault`)."""
+    """One request. `status` is 0 while it runs and when no complete answer was given (see `fault`).
+
+    `method` is `object.method`, or `login` or `logout`. `since` is the date parameter, in ms since 1970.
+    """
 
     number: int
     tenant: str
+    user: str
     method: str
     trans_id: int | None = None
+    since: int | None = None
     top: int | None = None
     vitrine: int | None = None
+    filial: int | None = None
     status: int = 0
     rows: int = 0
     bytes: int = 0
@@ -37,6 +43,7 @@ class Journal:
         self._size = size
         self._entries: deque[Entry] = deque(maxlen=size)
         self._running: Counter[str] = Counter()
+        self._running_users: Counter[str] = Counter()
         self._in_flight = 0
         self._ended = asyncio.Event()
         self._forget()
@@ -49,6 +56,8 @@ class Journal:
         self._max_in_flight = self._in_flight
         self._overlaps = 0
         self._overlapping: set[str] = set()
+        self._user_overlaps = 0
+        self._overlapping_users: set[str] = set()
         self._by_status: Counter[str] = Counter()
         self._by_fault: Counter[str] = Counter()
 
@@ -56,16 +65,20 @@ class Journal:
         """Forget what has been; what is running stays counted as running."""
         self._forget()
 
-    def begin(self, tenant_id: str, method: str) -> Entry:
+    def begin(self, tenant_id: str, user: str, method: str) -> Entry:
         """Note a request's arrival."""
         self._number += 1
-        entry = Entry(self._number, tenant_id, method)
+        entry = Entry(self._number, tenant_id, user, method)
         self._entries.append(entry)
+        # One session per user is the norm: whoever asks twice at once has lost a lock.
         if self._running[tenant_id]:
-            # One session per user is the norm: whoever asks twice at once has lost a lock.
             self._overlaps += 1
             self._overlapping.add(tenant_id)
+        if self._running_users[user]:
+            self._user_overlaps += 1
+            self._overlapping_users.add(user)
         self._running[tenant_id] += 1
+        self._running_users[user] += 1
         self._in_flight += 1
         self._max_in_flight = max(self._max_in_flight, self._in_flight)
         return entry
@@ -75,9 +88,10 @@ class Journal:
         entry.ended = time.time()
         entry.ended_monotonic = time.monotonic()
         self._in_flight -= 1
-        self._running[entry.tenant] -= 1
-        if not self._running[entry.tenant]:
-            del self._running[entry.tenant]
+        for running, name in ((self._running, entry.tenant), (self._running_users, entry.user)):
+            running[name] -= 1
+            if not running[name]:
+                del running[name]
         self._rows += entry.rows
         self._bytes += entry.bytes
         self._by_status[str(entry.status)] += 1
@@ -104,7 +118,9 @@ class Journal:
         return [asdict(entry) for entry in self.entries(tenant_id, since, limit)]
 
     def stats(self) -> dict[str, object]:
-        """Counts since the last reset. `overlaps`: requests begun while another of the tenant's ran."""
+        """Counts since the last reset. `overlaps`: requests begun while another of the tenant's ran;
+        `user_overlaps`: while another of the same ERP user's ran, of whatever tenant.
+        """
         return {
             "requests": self._number,
             "rows": self._rows,
@@ -113,6 +129,8 @@ class Journal:
             "max_in_flight": self._max_in_flight,
             "overlaps": self._overlaps,
             "overlapping_tenants": sorted(self._overlapping)[:100],
+            "user_overlaps": self._user_overlaps,
+            "overlapping_users": sorted(self._overlapping_users)[:100],
             "by_status": dict(self._by_status),
             "by_fault": dict(self._by_fault),
             "log_dropped": max(0, self._number - self._size),

@@ -1,55 +1,71 @@
-"""One list of the ERP (customers, or the products of one storefront), computed, never stored.
+"""One list of the ERP as it was at first (say, the products of one storefront), computed, never stored.
 
-A record has an *index*, its place in the order of `trans_id`, and a *rank*, its place in the order of its id.
+A record has an *index*, its place in the order of `trans_id`, and a *rank*, its place in the order of its key.
 Both orders are needed in time that does not depend on the list's size: the ERP pages by one, the truth is
-compared by the other. An affine permutation modulo the size goes from each to the other.
+compared by the other. An affine permutation modulo the size goes from each to the other. Records inserted
+later have the indices from the list's size on, where index and rank are one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import gcd
-from typing import Final
+from typing import Final, NamedTuple
 
-from streamsync.simulator import catalog, people, render
-from streamsync.simulator.dice import Dice, falls, mix, salt_of
+from streamsync.simulator.dice import Dice, NoDice, falls, mix, salt_of
 from streamsync.simulator.dirt import Style
 from streamsync.simulator.people import Row
+from streamsync.simulator.record import Record
 
 #: Ids and cursors have gaps: the step between neighbours, within which each is moved by a little.
 _ID_STEP: Final = 3
 _TRANS_ID_STEP: Final = 11
 _FIRST_CHANGE_MS: Final = int(datetime(2021, 1, 1, tzinfo=UTC).timestamp()) * 1000
-_LAST_CHANGE_MS: Final = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
+LAST_CHANGE_MS: Final = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record of a list in one state. `version` 0 is how it was at first; each other has other contents.
+
+    `excluded`: a product's tombstone. `dropped`: nested records that are gone, as (table, place in the list).
+    """
+
+    index: int
+    trans_id: int
+    updated_ms: int
+    version: int = 0
+    excluded: bool = False
+    dropped: tuple[tuple[str, int], ...] = ()
+
+
+class Rates(NamedTuple):
+    """How often records are bad, and how often and how many share one `trans_id`."""
+
+    bad: float = 0.0
+    shared: float = 0.0
+    shared_max: int = 8
 
 
 class Listing:
-    """The records of one (tenant, entity, storefront). Subclasses say what a record is."""
+    """The records of one (tenant, entity, scope). Subclasses say what a record is."""
 
+    #: The tables nested in a record; whether a delete leaves a tombstone is up to the server.
+    nested: tuple[str, ...] = ()
     first_id = 1
 
-    def __init__(
-        self,
-        salt: int,
-        size: int,
-        first_trans_id: int,
-        *,
-        bad_rate: float,
-        shared_rate: float,
-        shared_max: int,
-    ) -> None:
+    def __init__(self, salt: int, size: int, first_trans_id: int, rates: Rates) -> None:
         self.size = size
         self.salt = salt
-        self._bad_rate = bad_rate
-        self._shared_rate = shared_rate
-        self._shared_max = shared_max
+        self.rates = rates
         self._id_salt = salt_of(salt, "id")
         self._bad_salt = salt_of(salt, "bad")
         self._shared_salt = salt_of(salt, "shared")
         self._updated_salt = salt_of(salt, "updated")
         self._first_trans_id = first_trans_id
-        self._updated_step = (_LAST_CHANGE_MS - _FIRST_CHANGE_MS) // max(size, 1)
+        self._updated_step = (LAST_CHANGE_MS - _FIRST_CHANGE_MS) // max(size, 1)
         self._factor = max(int(size * 0.618), 1)
         while gcd(self._factor, size) != 1 and size > 0:
             self._factor += 1
@@ -57,26 +73,39 @@ class Listing:
 
     def rank(self, index: int) -> int:
         """The place in the order of ids of the record at this place in the order of `trans_id`."""
-        return (index * self._factor + self.salt) % self.size
+        return (index * self._factor + self.salt) % self.size if index < self.size else index
 
     def index_at_rank(self, rank: int) -> int:
         """The inverse of `rank`."""
-        return ((rank - self.salt) * self._inverse) % self.size
+        return ((rank - self.salt) * self._inverse) % self.size if rank < self.size else rank
 
     def id_at_rank(self, rank: int) -> int:
         """The record's internal id; ids grow with the rank and have gaps."""
         return self.first_id + rank * _ID_STEP + mix(self._id_salt, rank) % _ID_STEP
 
     def index_of_id(self, record_id: int) -> int | None:
-        """Where the record with this internal id is, or None."""
+        """The index of the record that has or would have this internal id, or None."""
         rank = (record_id - self.first_id) // _ID_STEP
-        if not 0 <= rank < self.size or self.id_at_rank(rank) != record_id:
+        if rank < 0 or self.id_at_rank(rank) != record_id:
             return None
         return self.index_at_rank(rank)
 
+    def id_of(self, index: int) -> int:
+        """The internal id of the record with this index."""
+        return self.id_at_rank(self.rank(index))
+
+    def item(self, index: int) -> Item:
+        """The record as it was at first."""
+        return Item(index, self.trans_id(index), self.updated_ms(index))
+
+    @property
+    def last_trans_id(self) -> int:
+        """The highest cursor value of the list as it was at first, or one that is lower than all to come."""
+        return self.trans_id(self.size - 1) if self.size else self._first_trans_id
+
     def trans_id(self, index: int) -> int:
         """The cursor value of a record: never falls as the index grows; equal only within a shared group."""
-        while index % self._shared_max and falls(self._shared_salt, index, self._shared_rate):
+        while index % self.rates.shared_max and falls(self._shared_salt, index, self.rates.shared):
             index -= 1
         return self._first_trans_id + index * _TRANS_ID_STEP + mix(self.salt, index) % _TRANS_ID_STEP
 
@@ -95,90 +124,43 @@ class Listing:
         return bisect_left(range(self.size), milliseconds, key=self.updated_ms)
 
     def is_bad(self, index: int) -> bool:
-        """Whether what the ERP sends for this record cannot be accepted."""
-        return falls(self._bad_salt, index, self._bad_rate)
+        """Whether what the ERP sends for this record cannot be accepted, in whatever state."""
+        return falls(self._bad_salt, index, self.rates.bad)
 
-    def bad_count(self) -> int:
-        """How many records are bad. O(size), and free when none can be."""
-        return sum(map(self.is_bad, range(self.size))) if self._bad_rate > 0 else 0
+    def indices_of_key(self, key: int) -> list[int]:
+        """The records, first ones only, that the narrowing parameter (`produto`, `cliente`) asks for."""
+        index = self.index_of_id(key)
+        return [] if index is None else [index]
 
-    def parent(self, index: int) -> Row:
+    def parent(self, item: Item) -> Row:
         """The clean row of the entity's own table."""
         raise NotImplementedError
 
-    def children(self, index: int) -> list[Row]:
-        """The clean rows of the entity's nested table, ordered by key."""
-        raise NotImplementedError
+    def children(self, item: Item, table: str) -> list[Row]:
+        """The clean rows of one of the entity's nested tables, ordered by key."""
+        raise ValueError(f"{table} is not nested in record {item.index} or any other of this list")
 
-    def record(self, index: int, style: Style) -> render.Record:
+    def record(self, item: Item, style: Style) -> Record:
         """What the ERP sends: dirty, and broken if the record is a bad one."""
         raise NotImplementedError
 
-    def _dice(self, purpose: bytes, index: int) -> Dice:
-        return Dice(self.salt, purpose, index)
+    def droppable(self, item: Item) -> list[tuple[str, int]]:
+        """The nested records that can vanish by themselves, as `Item.dropped` names them."""
+        whole = replace(item, dropped=())
+        places = [(table, n) for table in self.nested for n in range(len(self.children(whole, table)))]
+        return [place for place in places if place not in item.dropped]
+
+    def _dirt(self, item: Item, style: Style) -> Dice:
+        return self._dice(b"dirt", item.index, item.version) if style.dirt else NoDice()
+
+    def _dice(self, purpose: bytes, index: int, version: int = 0) -> Dice:
+        return Dice(self.salt, purpose if version == 0 else b"%b.%d" % (purpose, version), index)
 
 
-class CustomerListing(Listing):
-    """`clientes/lista` of one tenant."""
-
-    first_id = 1000
-
-    def parent(self, index: int) -> Row:
-        rank = self.rank(index)
-        return people.customer(
-            self._dice(b"row", index),
-            self.id_at_rank(rank),
-            rank + 1,
-            self.trans_id(index),
-            self.updated_ms(index),
-        )
-
-    def children(self, index: int) -> list[Row]:
-        return people.addresses(self._dice(b"children", index), self.id_at_rank(self.rank(index)))
-
-    def record(self, index: int, style: Style) -> render.Record:
-        record = render.customer(self._dice(b"dirt", index), self.parent(index), self.children(index), style)
-        if self.is_bad(index):
-            render.break_customer(self._dice(b"bad", index), record)
-        return record
-
-
-class ProductListing(Listing):
-    """`produtos/listavitrine` of one storefront. Ids of one storefront all have the same number of digits,
-    so that the order of the SKUs' texts is the order of their products.
-    """
-
-    def __init__(
-        self, vitrine: int, number: int, salt: int, size: int, first_trans_id: int, **rates: float
-    ) -> None:
-        super().__init__(
-            salt,
-            size,
-            first_trans_id,
-            bad_rate=rates["bad_rate"],
-            shared_rate=rates["shared_rate"],
-            shared_max=int(rates["shared_max"]),
-        )
-        self.vitrine = vitrine
-        self.first_id = 10_000_000 * (number + 1)
-
-    def parent(self, index: int) -> Row:
-        rank = self.rank(index)
-        return catalog.product(
-            self._dice(b"row", index),
-            self.vitrine,
-            self.id_at_rank(rank),
-            rank + 1,
-            self.trans_id(index),
-            self.updated_ms(index),
-        )
-
-    def children(self, index: int) -> list[Row]:
-        rows = catalog.skus(self._dice(b"children", index), self.vitrine, self.id_at_rank(self.rank(index)))
-        return sorted(rows, key=lambda row: str(row["sku"]))
-
-    def record(self, index: int, style: Style) -> render.Record:
-        record = render.product(self._dice(b"dirt", index), self.parent(index), self.children(index), style)
-        if self.is_bad(index):
-            render.break_product(self._dice(b"bad", index), record)
-        return record
+def kept(rows: list[Row], item: Item, table: str) -> list[Row]:
+    """The rows of a nested table without those that were dropped."""
+    return (
+        [row for place, row in enumerate(rows) if (table, place) not in item.dropped]
+        if item.dropped
+        else rows
+    )

@@ -1,34 +1,41 @@
 """Pages of records: rendered in blocks, kept while there is room, assembled into answers.
 
 A page costs its own rows, never the list's length: its first row is found by bisection, and at most one block
-more than asked for is rendered at each end.
+more than asked for is rendered at each end of a run of records that never changed.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
+from zlib import crc32
 
-from streamsync.simulator import protocol, render
-from streamsync.simulator.data import Population
+from streamsync.simulator import answers, protocol, record
+from streamsync.simulator.answers import Answer, RefusedError
+from streamsync.simulator.dice import falls
 from streamsync.simulator.dirt import Style
-from streamsync.simulator.listing import Listing
-from streamsync.simulator.protocol import Answer, Query, RefusedError
-from streamsync.simulator.switches import Switches
+from streamsync.simulator.listing import Item, Listing
+from streamsync.simulator.overlay import Overlay
+from streamsync.simulator.protocol import Method, Query, Target
+from streamsync.simulator.switches import Switches, style_of_server
+from streamsync.simulator.world import ListKey, World
 
 _BLOCK: Final = 64
 
-_BlockKey = tuple[str, str, int | None, int, Style]
+#: Tenants with the same template share what is rendered: (template, entity, scope), style, block or record.
+_CacheKey = tuple[ListKey, int, int | Item]
 
 
 class Pages:
-    """Answers the list methods of the API from a population."""
+    """Answers the list methods of the API from a world."""
 
-    def __init__(self, population: Population, cache_bytes: int = 64 << 20) -> None:
-        self.population = population
+    def __init__(self, world: World, cache_bytes: int = 64 << 20) -> None:
+        self.world = world
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
-        self._blocks: OrderedDict[_BlockKey, list[bytes]] = OrderedDict()
+        self._blocks: OrderedDict[_CacheKey, list[bytes]] = OrderedDict()
+        self._styles: dict[Style, int] = {}
         #: Rows rendered since the start; tests of the cost of a page look at it.
         self.rendered = 0
 
@@ -36,72 +43,84 @@ class Pages:
         self, tenant_id: str, method: str, query: Query, switches: Switches, style: Style, *, as_json: bool
     ) -> Answer:
         """The answer to one read. Raises RefusedError for what the ERP would refuse."""
-        if method in protocol.PAGED:
-            rows, total = self._page(tenant_id, protocol.PAGED[method], query, switches, style)
+        if method in protocol.LISTS:
+            rows, total = self._page(tenant_id, method, query, switches, style)
         else:
-            records = self._storefronts(tenant_id) if method == "vitrine.listatabelas" else _branches(query)
-            top = query.top
-            rows = [render.encode(record, style) for record in records[:top]]
+            records = self._storefronts(tenant_id)
+            rows = [record.encode(one, style) for one in records[: query.top]]
             total = len(records)
+        if switches.unordered:
+            rows.sort(key=crc32)
         if not as_json:
-            return protocol.atom(rows)
-        count = total if switches.count_total else len(rows)
-        return protocol.envelope(rows, count, empty_as_object=switches.empty_as_object)
+            return answers.atom(rows)
+        return answers.envelope(rows, total if switches.count_total else len(rows), switches)
 
     def _page(
-        self, tenant_id: str, entity: str, query: Query, switches: Switches, style: Style
+        self, tenant_id: str, name: str, query: Query, switches: Switches, style: Style
     ) -> tuple[list[bytes], int]:
-        scope = query.number("vitrine") if entity == "products" else None
-        if entity == "products" and scope is None:
-            raise RefusedError(400, "Parameter vitrine is required in millenium_eco.produtos.listavitrine")
+        method = protocol.LISTS[name]
+        scope = query.number(method.scope) if method.scope else None
+        if method.scope and scope is None:
+            raise RefusedError(400, f"Parameter {method.scope} is required in millenium_eco.{name}")
         # Every parameter is read first: a wrong one is refused even where there is nothing to list.
-        wanted = query.number("cliente" if entity == "customers" else "produto")
-        trans_id, since = query.number("trans_id"), query.moment_ms("data_atualizacao")
-        listing = self.population.listing(tenant_id, entity, scope)
-        if listing is None:
+        wanted = query.number(method.key)
+        trans_id = query.number("trans_id")
+        since = query.moment_ms(method.since) if method.since else None
+        # A date is compared by the second.
+        since = None if since is None else since // 1000 * 1000
+        overlay = self.world.list_of(tenant_id, method.entity, scope)
+        if overlay is None:
             return [], 0
-        start, stop = 0, listing.size
+        start = 0
         if trans_id is not None and trans_id > 0:
-            start = listing.first_index(trans_id, exclusive=switches.exclusive)
+            start = overlay.first_place(trans_id, exclusive=switches.exclusive)
         if since is not None:
-            start = max(start, listing.first_changed_since(since))
+            start = max(start, overlay.first_changed_since(since))
+        key = (self.world.population.template_of(tenant_id), method.entity, scope)
+        number = self._styles.setdefault(style, len(self._styles))
         if wanted is not None:
-            index = listing.index_of_id(wanted)
-            start, stop = (index, index + 1) if index is not None and start <= index < stop else (0, 0)
-        total = stop - start
-        if switches.honour_skip:
-            start = min(start + query.skip, stop)
-        top = query.top
-        if top is not None:
-            stop = min(stop, start + top)
-        return self._rows(tenant_id, entity, scope, listing, start, stop, style), total
+            items = _narrowed(overlay, wanted, start)
+            return [row for item in items for row in self._row(key, number, overlay, item, style)], len(items)
+        total = len(overlay) - start
+        start, stop = _cut(start, len(overlay), query, switches)
+        rows = list(self._rows(key, number, overlay, start, stop, style))
+        if switches.duplicate_rate:
+            rows = _doubled(rows, switches.duplicate_rate, overlay.listing.salt + start)
+        self.world.page_served((tenant_id, method.entity, scope), len(rows))
+        return rows, total
 
     def _rows(
-        self,
-        tenant_id: str,
-        entity: str,
-        scope: int | None,
-        listing: Listing,
-        start: int,
-        stop: int,
-        style: Style,
-    ) -> list[bytes]:
-        template = self.population.template_of(tenant_id)
-        rows: list[bytes] = []
-        for block in range(start // _BLOCK, -(-stop // _BLOCK)):
-            first = block * _BLOCK
-            rendered = self._block((template, entity, scope, block, style), listing)
-            rows += rendered[max(start - first, 0) : stop - first]
+        self, key: ListKey, number: int, overlay: Overlay, start: int, stop: int, style: Style
+    ) -> Iterator[bytes]:
+        for run in overlay.runs(start, stop):
+            for block in range(run.start // _BLOCK, -(-run.stop // _BLOCK)):
+                first = block * _BLOCK
+                rendered = self._block(key, number, block, overlay.listing, style)
+                yield from rendered[max(run.start - first, 0) : run.stop - first]
+        for item in overlay.moved(start, stop):
+            yield from self._row(key, number, overlay, item, style)
+
+    def _block(self, key: ListKey, number: int, block: int, listing: Listing, style: Style) -> list[bytes]:
+        rows = self._cached((key, number, block))
+        if rows is None:
+            indices = range(block * _BLOCK, min((block + 1) * _BLOCK, listing.size))
+            found = [_rendered(listing, listing.item(index), style) for index in indices]
+            rows = self._keep((key, number, block), found)
         return rows
 
-    def _block(self, key: _BlockKey, listing: Listing) -> list[bytes]:
+    def _row(self, key: ListKey, number: int, overlay: Overlay, item: Item, style: Style) -> list[bytes]:
+        rows = self._cached((key, number, item))
+        if rows is None:
+            rows = self._keep((key, number, item), [_rendered(overlay.listing, item, style)])
+        return rows
+
+    def _cached(self, key: _CacheKey) -> list[bytes] | None:
         rows = self._blocks.get(key)
         if rows is not None:
             self._blocks.move_to_end(key)
-            return rows
-        block, style = key[3], key[4]
-        indices = range(block * _BLOCK, min((block + 1) * _BLOCK, listing.size))
-        rows = [render.encode(listing.record(index, style), style) for index in indices]
+        return rows
+
+    def _keep(self, key: _CacheKey, rows: list[bytes]) -> list[bytes]:
         self.rendered += len(rows)
         self._blocks[key] = rows
         self._cached_bytes += sum(map(len, rows))
@@ -110,7 +129,7 @@ class Pages:
             self._cached_bytes -= sum(map(len, oldest))
         return rows
 
-    def _storefronts(self, tenant_id: str) -> list[render.Record]:
+    def _storefronts(self, tenant_id: str) -> list[record.Record]:
         return [
             {
                 "vitrine": vitrine,
@@ -120,35 +139,61 @@ class Pages:
                 "desc_tabela": "0001 - TABELA PADRÃO",
                 "trans_id": 900 + number,
             }
-            for number, vitrine in enumerate(self.population.vitrine_ids(tenant_id), start=1)
+            for number, vitrine in enumerate(self.world.population.vitrine_ids(tenant_id), start=1)
         ]
+
+
+def _rendered(listing: Listing, item: Item, style: Style) -> bytes:
+    return record.encode(listing.record(item, style), style, item.version)
+
+
+def _cut(start: int, size: int, query: Query, switches: Switches) -> tuple[int, int]:
+    """Where a page begins and ends, with all that servers do to it."""
+    if switches.repeat_rows and start > 0:
+        start = max(start - switches.repeat_rows, 0)
+    if switches.stuck_at:
+        start = min(start, switches.stuck_at)
+    if switches.honour_skip:
+        start = min(start + query.skip, size)
+    most = [limit for limit in (query.top, switches.top_max) if limit]
+    return start, min([size, *(start + limit for limit in most)])
+
+
+def _doubled(rows: list[bytes], rate: float, salt: int) -> list[bytes]:
+    """Some rows twice, and the last ones pushed out: the page stays as long as it was."""
+    doubled = [row for number, row in enumerate(rows) for row in [row] * (1 + falls(salt, number, rate))]
+    return doubled[: len(rows)]
+
+
+def _narrowed(overlay: Overlay, wanted: int, start: int) -> list[Item]:
+    """The records that a key asks for, of those at or after a place."""
+    found = [item for item in map(overlay.item, overlay.listing.indices_of_key(wanted)) if item is not None]
+    found.sort(key=lambda item: (item.trans_id, item.index))
+    if start == 0:
+        return found
+    if start >= len(overlay):
+        return []
+    first = overlay.item(overlay.index_at(start))
+    if first is None:
+        raise RuntimeError("a record that is gone has a place")
+    return [item for item in found if (item.trans_id, item.index) >= (first.trans_id, first.index)]
 
 
 def style_of(
     query: Query, switches: Switches, *, iso_header: bool, upper_header: bool, as_json: bool
 ) -> Style:
     """How the answer to a request is to be written."""
-    return Style(
-        iso_dates=iso_header or query.options.get("$dateformat", "").lower() == "iso",
-        prices=query.flag("lista_preco"),
-        upper_keys=upper_header or switches.upper_keys,
-        raw_control=switches.raw_control and as_json,
-    )
+    style = style_of_server(switches, as_json=as_json)._replace(prices=query.flag("lista_preco"))
+    if switches.dates == "asked" and (iso_header or query.options.get("$dateformat", "").lower() == "iso"):
+        style = style._replace(dates="iso")
+    return style._replace(keys="upper") if upper_header else style
 
 
-def _branches(query: Query) -> list[render.Record]:
-    branches: list[render.Record] = [
-        {
-            "filial": number,
-            "cod_filial": f"{number:05d}",
-            "nome": name,
-            "fantasia": name.title(),
-            "cnpj": None,
-            "uf": "SP",
-            "cidade": "São Paulo ",
-            "trans_id": 57_000_000 + 13 * number,
-        }
-        for number, name in ((1, "LOJA MODELO"), (2, "LOJA CENTRO"), (9, "DEPÓSITO"))
-    ]
-    wanted = query.number("filial")
-    return [branch for branch in branches if wanted is None or branch["filial"] == wanted]
+def unknown_parameters(target: Target, switches: Switches) -> set[str]:
+    """The parameters that a tenant's server does not know although others do."""
+    method: Method | None = protocol.LISTS.get(target.method)
+    unknown = {switches.unknown_parameter.lower()}
+    branches = method is not None and method.entity == "branches"
+    if switches.no_trans_id or (branches and not switches.branch_trans_id):
+        unknown.add("trans_id")
+    return unknown

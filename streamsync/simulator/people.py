@@ -1,4 +1,4 @@
-"""Customers and their addresses as they really are: the clean rows, before the ERP's dirt.
+"""Customers, their addresses and contacts as they really are: the clean rows, before the ERP's dirt.
 
 Each function fills one row of a target table from dice; what the ERP sends is rendered from these rows in
 `render`, so that the truth owes nothing to the cleaner that is tested against it.
@@ -98,9 +98,19 @@ def addresses(dice: Dice, customer_id: int) -> list[Row]:
 def _address(dice: Dice, customer_id: int, address_id: int) -> Row:
     city = dice.pick(words.CITIES)
     abroad = dice.chance(5)
+    postal_code = None
     street = dice.pick(words.STREETS)
     upper = dice.chance(600)
     cep = city.cep_from + dice.below(city.cep_to - city.cep_from + 1)
+    if not abroad and not dice.chance(20):
+        postal_code = f"{cep:05d}{dice.below(1000):03d}"
+        if dice.chance(25):
+            # What is typed where a postal code is asked for and not known, or with its zero lost.
+            postal_code = "00000000" if dice.below(2) else postal_code[1:]
+    state: str | None = "EX" if abroad else city.state
+    state_valid: bool | None = True
+    if not abroad and dice.chance(20):
+        state, state_valid = dice.pick((("XX", False), ("S", False), (None, None)))
     return {
         "customer_id": customer_id,
         "address_id": address_id,
@@ -110,10 +120,39 @@ def _address(dice: Dice, customer_id: int, address_id: int) -> Row:
         "district": dice.pick(words.DISTRICTS) if dice.chance(950) else None,
         "city": city.name.upper() if upper else city.name,
         "city_ibge_code": city.ibge if not abroad and dice.chance(850) else None,
-        "state": "EX" if abroad else city.state,
-        "postal_code": None if abroad or dice.chance(20) else f"{cep:05d}{dice.below(1000):03d}",
+        "state": state,
+        "state_valid": state_valid,
+        "postal_code": postal_code,
+        "postal_code_valid": None
+        if postal_code is None
+        else len(postal_code) == 8 and postal_code != "00000000",
         "phone": _landline(dice, city.ddd),
         "country": "Uruguai" if abroad else dice.pick(("BRASIL", "Brasil", None)),
+    }
+
+
+def contacts(dice: Dice, customer_id: int) -> list[Row]:
+    """The clean rows of a customer's contacts, in their order; their place in it is their key."""
+    count = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3)[dice.below(10)]
+    return [_contact(dice, customer_id, position) for position in range(1, count + 1)]
+
+
+def _contact(dice: Dice, customer_id: int, position: int) -> Row:
+    first, surname = dice.pick(words.FEMALE), dice.pick(words.SURNAMES)
+    cpf, cpf_valid = _cpf(dice) if dice.chance(400) else (None, None)
+    mail = f"{ascii_word(first)}.{ascii_word(surname)}{dice.below(900)}@{dice.pick(words.MAIL_HOSTS)}"
+    return {
+        "customer_id": customer_id,
+        "position": position,
+        "contact_id": 40_000 + dice.below(10**6) if dice.chance(850) else None,
+        "name": f"{first} {surname}",
+        "role": dice.pick(words.ROLES),
+        "department": dice.pick(words.OFFICES),
+        "cpf": cpf,
+        "cpf_valid": cpf_valid,
+        "email": mail if dice.chance(700) else None,
+        "mobile": _mobile(dice, dice.pick(words.CITIES).ddd),
+        "birth_date": day(dice.below(18_000) - 7_000) if dice.chance(300) else None,
     }
 
 

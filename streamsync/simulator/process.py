@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
+from typing import Final
 
 import click
 import orjson
 
 from streamsync.simulator.data import IMPORT_COLUMNS, Population
-from streamsync.simulator.faults import Fault, fault_of
+from streamsync.simulator.faults import KINDS, Fault, fault_of
 from streamsync.simulator.server import Simulator, build_app, run
-from streamsync.simulator.switches import Switches, check
+from streamsync.simulator.setup import setup_of, switch_of
+from streamsync.simulator.switches import help_text, switches_of
 
 
 def _faults(
@@ -26,23 +27,23 @@ def _faults(
         raise click.BadParameter(str(error)) from error
 
 
-def _switches(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Switches:
-    kinds = {field.name: str(field.type) for field in fields(Switches)}
-    changes: dict[str, object] = {}
+def _switches(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, object], ...]:
     try:
-        for value in values:
-            name, _, text = value.partition("=")
-            # JSON covers true, 3 and 0.5; `auth`'s words are themselves.
-            changes[name] = (
-                text if kinds.get(name, "").startswith("Literal") else orjson.loads(text or "true")
-            )
-            check(name, changes[name])
-        return Switches(**changes)  # type: ignore[arg-type]
+        return tuple(map(switch_of, values))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
 
-@click.command("simulator")
+#: Paragraphs that click must not wrap begin so.
+_LISTS: Final = "\b\nSwitches (--switch NAME=VALUE):\n{}\n\n\b\nFaults (--fault JSON):\n{}"
+
+
+@click.command(
+    "simulator",
+    epilog=_LISTS.format(help_text(), "\n".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items())),
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--seed", default=1, show_default=True, help="All data are a function of it.")
@@ -50,17 +51,35 @@ def _switches(_context: click.Context, _parameter: click.Parameter, values: tupl
 @click.option("--products", default=200, show_default=True, help="Products per tenant, on average.")
 @click.option("--fixed-sizes", is_flag=True, help="Every tenant has exactly these numbers.")
 @click.option("--vitrines", default=1, show_default=True, help="Storefronts per tenant.")
+@click.option("--branches", default=2, show_default=True, help="Branches per tenant.")
 @click.option("--bad-rate", default=0.0, show_default=True, help="Share of records that cannot be accepted.")
 @click.option("--shared-rate", default=0.0, show_default=True, help="Share of records sharing a trans_id.")
 @click.option("--shared-max", default=8, show_default=True, help="Most records that share one trans_id.")
 @click.option(
     "--templates", default=0, show_default=True, help="Sets of data shared by all tenants; 0: each its own."
 )
+@click.option(
+    "--shared-users",
+    default=0,
+    show_default=True,
+    help="Neighbouring tenants that share one user of the ERP.",
+)
 @click.option("--cache-mb", default=64, show_default=True, help="Rendered pages kept in memory.")
 @click.option(
     "--fault", "faults", multiple=True, callback=_faults, help='A fault, as JSON: {"kind":"500","rate":0.05}.'
 )
-@click.option("--switch", "switches", multiple=True, callback=_switches, help="A behaviour: exclusive=true.")
+@click.option(
+    "--switch",
+    "switches",
+    multiple=True,
+    callback=_switches,
+    help="A behaviour of the list below: exclusive=true.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A TOML or JSON file: switches, tenants (switches of single ones), faults.",
+)
 @click.option(
     "--port-file", type=click.Path(path_type=Path), help="File to write the URL to, once listening."
 )
@@ -78,13 +97,16 @@ def simulator(
     products: int,
     fixed_sizes: bool,
     vitrines: int,
+    branches: int,
     bad_rate: float,
     shared_rate: float,
     shared_max: int,
     templates: int,
+    shared_users: int,
     cache_mb: int,
     faults: tuple[Fault, ...],
-    switches: Switches,
+    switches: tuple[tuple[str, object], ...],
+    config: Path | None,
     port_file: Path | None,
     csv_file: Path | None,
     tenants: int,
@@ -92,8 +114,9 @@ def simulator(
 ) -> None:
     """Serve a simulated Millennium ERP for any number of tenants.
 
-    The user of a tenant is its id; its password and its data follow from the seed. `/_admin` sets faults and
-    behaviour at run time and tells what was asked.
+    The user of a tenant is its id, unless users are shared; its password and its data follow from the seed.
+    `/_admin` sets faults and behaviour and changes the data at run time, and tells what was asked and what is
+    the truth now.
     """
     keep_on = _parent_watch() if exit_with_parent else None
     try:
@@ -103,11 +126,14 @@ def simulator(
             products_per_tenant=products,
             fixed_sizes=fixed_sizes,
             vitrines=vitrines,
+            branches=branches,
             bad_rate=bad_rate,
             shared_trans_id_rate=shared_rate,
             shared_trans_id_max=shared_max,
             templates=templates,
+            shared_users=shared_users,
         )
+        setup = setup_of(config, switches, faults)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -121,7 +147,13 @@ def simulator(
             draft.replace(port_file)
         click.echo(f"simulated ERP at {running.url} (seed {seed})")
 
-    app = build_app(population, faults=faults, switches=switches, cache_bytes=cache_mb << 20)
+    app = build_app(
+        population,
+        faults=setup.faults,
+        switches=switches_of(setup.switches),
+        tenants=setup.tenants,
+        cache_bytes=cache_mb << 20,
+    )
     try:
         run(app, host, port, on_listen=tell, keep_on=keep_on)
     except OSError as error:

@@ -1,18 +1,18 @@
-"""The shape of the Millennium API: URLs, query options, parameters, error bodies, XML. No data, no I/O."""
+"""What is asked in the Millennium API: URLs, query options, the parameters of each method. No data, no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final
 from urllib.parse import parse_qsl, unquote
-from xml.sax.saxutils import escape
 
-import orjson
+from streamsync.simulator.answers import RefusedError
 
 #: The parameters each method knows. Names are lower case; the server reads them without regard to case.
-#: `web`, `todas_vitrines`, `desagrupar_cores` and `origem_cliente` are known and change nothing here.
+#: `web`, `todas_vitrines`, `desagrupar_cores` and `origem_cliente` are known and change nothing here, nor does
+#: `vitrine` for stock. `trans_id` of branches exists in some versions only (a switch).
 PARAMETERS: Final[dict[str, frozenset[str]]] = {
     "clientes.lista": frozenset({"cliente", "origem_cliente", "trans_id", "vitrine"}),
     "produtos.listavitrine": frozenset(
@@ -27,35 +27,38 @@ PARAMETERS: Final[dict[str, frozenset[str]]] = {
             "data_atualizacao",
         }
     ),
+    "produtos.precodetabela": frozenset({"vitrine", "produto", "trans_id", "data_atualizacao_inicial"}),
+    "produtos.saldodeestoque": frozenset(
+        {"filial", "vitrine", "produto", "trans_id", "data_atualizacao_inicial"}
+    ),
     "vitrine.listatabelas": frozenset({"vitrine"}),
     "filiais.lista_simples": frozenset({"filial", "trans_id"}),
 }
 
-#: The methods that page through an entity, and which.
-PAGED: Final = {"clientes.lista": "customers", "produtos.listavitrine": "products"}
-
-_BRASILIA: Final = timezone(timedelta(hours=-3))
-_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
-_XML: Final = (b"content-type", b"application/atom+xml; charset=utf-8")
-_HTML: Final = (b"content-type", b"text/html")
-
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A complete HTTP answer. `rows` is how many records it carries."""
+class Method:
+    """How a list is asked for: its entity, and the parameters for its scope, one record's key, and a date."""
 
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
-    rows: int = 0
+    entity: str
+    scope: str = ""
+    key: str = ""
+    since: str = ""
 
 
-class RefusedError(Exception):
-    """The ERP says no; the answer is the exception."""
+#: The methods that list an entity.
+LISTS: Final = {
+    "clientes.lista": Method("customers", key="cliente"),
+    "produtos.listavitrine": Method("products", "vitrine", "produto", "data_atualizacao"),
+    "produtos.precodetabela": Method("prices", "vitrine", "produto", "data_atualizacao_inicial"),
+    "produtos.saldodeestoque": Method("stock", "filial", "produto", "data_atualizacao_inicial"),
+    "filiais.lista_simples": Method("branches", key="filial"),
+}
 
-    def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
-        super().__init__(message)
-        self.answer = error(status, message, *headers)
+#: The methods that page through an entity, and which; branches come all at once.
+PAGED: Final = {name: method.entity for name, method in LISTS.items() if method.entity != "branches"}
+
+_BRASILIA: Final = timezone(timedelta(hours=-3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,56 +138,18 @@ def query_of(raw: bytes, body: Mapping[str, object] | None = None) -> Query:
     return Query(parameters, options)
 
 
-def check_parameters(target: Target, query: Query) -> None:
-    """Refuse what the method does not know, one parameter at a time, as the ERP does."""
+def check_parameters(target: Target, query: Query, unknown: Collection[str] = ()) -> None:
+    """Refuse what the method does not know, one parameter at a time, as the ERP does.
+
+    `unknown` are parameters that this server's version lacks.
+    """
     known = PARAMETERS.get(target.method)
     library = target.library.split("!")[0]
     if known is None or library != "millenium_eco":
         raise RefusedError(404, f"Method not found: {target.library}.{target.method}")
     for name in query.parameters:
-        if name not in known:
+        if name not in known or name in unknown:
             raise RefusedError(400, f"Parameter {name} not found in {target.library}.{target.method}")
-
-
-def error(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """An error as the ERP words it."""
-    content = {"error": {"code": status, "message": {"lang": "pt-BR", "value": message}}}
-    return Answer(status, orjson.dumps(content), (_JSON, *headers))
-
-
-def envelope(rows: list[bytes], count: int, *, empty_as_object: bool = False) -> Answer:
-    """Rows that are JSON already, in the ERP's envelope."""
-    if not rows and empty_as_object:
-        return Answer(200, b"{}")
-    body = b'{"odata.count":%d,"value":[%b]}' % (count, b",".join(rows))
-    return Answer(200, body, rows=len(rows))
-
-
-def atom(rows: list[bytes]) -> Answer:
-    """The same rows as Atom XML, for a client that does not ask for JSON. Nested lists are left out."""
-    parts = [
-        '<?xml version="1.0" encoding="utf-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom" '
-        'xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" '
-        'xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">'
-    ]
-    for row in rows:
-        parts.append('<entry><content type="application/xml"><m:properties>')
-        for name, value in orjson.loads(row).items():
-            if value is None:
-                parts.append(f'<d:{name} m:null="true"/>')
-            elif not isinstance(value, list):
-                parts.append(f"<d:{name}>{escape(_printable(value))}</d:{name}>")
-        parts.append("</m:properties></content></entry>")
-    parts.append("</feed>")
-    return Answer(200, "".join(parts).encode(), (_XML,), rows=len(rows))
-
-
-def html(status: int = 200) -> Answer:
-    """What a proxy or a half-dead server says instead of data."""
-    page = (
-        b"<html><head><title>Servi\xe7o indispon\xedvel</title></head><body><h1>wtsBroker</h1></body></html>"
-    )
-    return Answer(status, page, (_HTML,))
 
 
 def _integer(value: str | None) -> int | None:
@@ -194,8 +159,3 @@ def _integer(value: str | None) -> int | None:
         return int(value)
     except ValueError as error:
         raise RefusedError(400, "Could not convert variant of type (String) into type (Integer)") from error
-
-
-def _printable(value: object) -> str:
-    # XML 1.0 has no way to write most control characters.
-    return "".join(character for character in str(value) if character >= " " or character in "\t\r\n")

@@ -1,27 +1,25 @@
-"""What the ERP sends for a clean record: its field names, its nesting, its dirt; and broken records."""
+"""What the ERP sends for a customer or a product: its field names, its nesting, its dirt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import orjson
+from typing import Final
 
 from streamsync.simulator import dirt
+from streamsync.simulator.catalog import Sku
 from streamsync.simulator.dice import Dice
 from streamsync.simulator.dirt import Style
 from streamsync.simulator.people import Row
+from streamsync.simulator.record import Breaks, Record, forget_a_null
 
-Record = dict[str, object]
-
-#: Ways to break a record so that no honest cleaner can accept it: (field, value). `...` takes the field away.
-_BROKEN_CUSTOMERS: tuple[tuple[str, object], ...] = (
+BROKEN_CUSTOMERS: Final[Breaks] = (
     ("data_cadastro", "/Date(abc)/"),
     ("cliente", ...),
     ("cliente", None),
     ("cliente", "SEM CODIGO"),
     ("data_atualizacao", "/Date(-180)x/"),
 )
-_BROKEN_PRODUCTS: tuple[tuple[str, object], ...] = (
+BROKEN_PRODUCTS: Final[Breaks] = (
     ("produto", ...),
     ("produto", None),
     ("produto", "A DEFINIR"),
@@ -31,10 +29,9 @@ _BROKEN_PRODUCTS: tuple[tuple[str, object], ...] = (
 )
 
 
-def customer(dice: Dice, row: Row, addresses: Sequence[Row], style: Style) -> Record:
+def customer(dice: Dice, row: Row, addresses: Sequence[Row], contacts: Sequence[Row], style: Style) -> Record:
     """One row of `clientes/lista`."""
     ddd, mobile = dirt.phone(dice, row["mobile"])
-    iso = style.iso_dates
     record: Record = {
         "cliente": row["customer_id"],
         "cod_cliente": dirt.code(dice, row["customer_code"]),
@@ -49,9 +46,9 @@ def customer(dice: Dice, row: Row, addresses: Sequence[Row], style: Style) -> Re
         "e_mail": dirt.email(dice, row["email"]),
         "ddd_celular": ddd,
         "cel": mobile,
-        "data_aniversario": dirt.day(dice, row["birth_date"], iso=iso),
-        "data_cadastro": dirt.day(dice, row["registered_on"], iso=iso),
-        "data_atualizacao": dirt.timestamp(row["source_updated_at"], iso=iso),
+        "data_aniversario": dirt.day(dice, row["birth_date"], style),
+        "data_cadastro": dirt.day(dice, row["registered_on"], style),
+        "data_atualizacao": dirt.timestamp(row["source_updated_at"], style),
         "tipo_sexo": dirt.absent(dice) if row["gender"] is None else row["gender"],
         "tratamento": str(dice.below(5)),
         "parentesco": 0,
@@ -62,13 +59,14 @@ def customer(dice: Dice, row: Row, addresses: Sequence[Row], style: Style) -> Re
         "id_externo": dirt.code(dice, row["external_id"]),
         "obs": dirt.text(dice, row["notes"]),
         "vitrine": None,
-        "trans_id": row["trans_id"],
-        "categorias": [],
+        "categorias": [1 + dice.below(9)] if dice.below(4) == 3 else [],
         "enderecos": [_address(dice, address) for address in addresses],
-        "contato": [],
+        "contato": [_contact(dice, contact, style) for contact in contacts],
         "filiais": [{"cod_filial": "00009", "desc_filial": "LOJA MODELO "}],
     }
-    _forget_a_null(dice, record)
+    if style.trans_ids:
+        record["trans_id"] = row["trans_id"]
+    forget_a_null(dice, record)
     return record
 
 
@@ -88,22 +86,48 @@ def _address(dice: Dice, row: Row) -> Record:
         "fone": phone,
         "ramal": None,
         "fax": None,
-        "desc_tipo_endereco": "RESIDENCIAL",
+        "ddd_cel": None,
+        "contato": None,
+        "grau_relacionamento": None,
+        "desc_tipo_endereco": ("RESIDENCIAL", "COMERCIAL ", "ENTREGA")[dice.below(3)],
+        "dicas_endereco": "PORTÃO AZUL" if dice.below(10) == 9 else None,
         "nome_pais": dirt.text(dice, row["country"]),
         "tipo_sexo": None,
     }
-    _forget_a_null(dice, record)
+    forget_a_null(dice, record)
     return record
 
 
-def product(dice: Dice, row: Row, skus: Sequence[Row], style: Style) -> Record:
+def _contact(dice: Dice, row: Row, style: Style) -> Record:
+    ddd, mobile = dirt.phone(dice, row["mobile"])
+    record: Record = {
+        "nome": dirt.text(dice, row["name"]),
+        "cargo": dirt.text(dice, row["role"]),
+        "departamento": dirt.text(dice, row["department"]),
+        "cpf": dirt.cpf(dice, row["cpf"]),
+        "e_mail": dirt.email(dice, row["email"]),
+        "ddd_celular": ddd,
+        "celular": mobile,
+        "data_aniversario": dirt.day(dice, row["birth_date"], style),
+        "gerador_contato": row["contact_id"],
+        "bip": None,
+        "cod_bip": None,
+    }
+    forget_a_null(dice, record)
+    return record
+
+
+def product(
+    dice: Dice, row: Row, skus: Sequence[Sku], classifications: Sequence[Row], style: Style
+) -> Record:
     """One row of `produtos/listavitrine`."""
-    iso = style.iso_dates
     record: Record = {
         "produto": row["product_id"],
         "cod_produto": dirt.code(dice, row["product_code"]),
         "descricao1": dirt.text(dice, row["description"]),
         "descricao2": None,
+        "descricao_etiq": None,
+        "descricao_sf": dirt.text(dice, row["site_name"]),
         "nome_produto_site": dirt.text(dice, row["site_name"]),
         "descricao_produto_site": None,
         "tipo_prod": row["product_type"],
@@ -127,22 +151,46 @@ def product(dice: Dice, row: Row, skus: Sequence[Row], style: Style) -> Record:
         "largura": dirt.number(row["width"]),
         "comprimento": dirt.number(row["length"]),
         "custo": dirt.number(row["cost"]),
-        "data_cadastro": dirt.day(dice, row["registered_on"], iso=iso),
-        "data_alteracao": dirt.timestamp(row["source_updated_at"], iso=iso),
+        "data_cadastro": dirt.day(dice, row["registered_on"], style),
+        "data_alteracao": dirt.timestamp(row["source_updated_at"], style),
         "kit": dirt.boolean(dice, row["kit"]),
         "permite_pedido_sem_estoque": dirt.letter(dice, row["allows_backorder"]),
         "pre_venda": "F",
-        "lead_time_entrega": 0,
+        "lead_time_entrega": dice.below(4),
+        "qtde_max_venda": None,
+        "visibilidade": None,
+        "fornecedor_principal": f"F{dice.below(90):04d} ",
+        "url_produto": None,
         "vitrine": row["vitrine"],
-        "trans_id": row["trans_id"],
-        "classificacoes": [],
+        "classificacoes": [_classification(dice, classification) for classification in classifications],
+        "especificacoes": [],
+        "medidas": [],
+        "fornecedores": [],
         "sku": [_sku(dice, sku, style) for sku in skus],
     }
-    _forget_a_null(dice, record)
+    if style.trans_ids:
+        record["trans_id"] = row["trans_id"]
+    forget_a_null(dice, record)
     return record
 
 
-def _sku(dice: Dice, row: Row, style: Style) -> Record:
+def _classification(dice: Dice, row: Row) -> Record:
+    record: Record = {
+        "vitrine_classificacao": row["classification_id"],
+        "arvore_classificacao": dirt.text(dice, row["tree"]),
+        "desc_classificacao": dirt.text(dice, row["description"]),
+        "visivel_web": dirt.boolean(dice, row["visible"]),
+        "permite_presente": dirt.boolean(dice, row["giftable"]),
+        "pickup_in_store": dirt.boolean(dice, row["pickup_in_store"]),
+        "excluido": dirt.boolean(dice, row["excluded"]),
+        "ordem": dice.below(20),
+    }
+    forget_a_null(dice, record)
+    return record
+
+
+def _sku(dice: Dice, sku: Sku, style: Style) -> Record:
+    row = sku.row
     record: Record = {
         "sku": row["sku"],
         "produto": row["product_id"],
@@ -152,10 +200,13 @@ def _sku(dice: Dice, row: Row, style: Style) -> Record:
         "ativo": "1" if row["active"] else "0",
         "barra": dirt.code(dice, row["barcode"]),
         "barra13": dirt.code(dice, row["ean13"]),
+        "barra_ref": dirt.code(dice, sku.reference),
         "cod_cor": f"{row['color_id']:03d}",
         "desc_cor": dirt.text(dice, row["color"]),
         "desc_estampa": dirt.text(dice, row["pattern"]),
-        "estoque_min": 0,
+        "estoque_min": dice.below(3),
+        "sku_padrao": False,
+        "obs_sku1": None,
         "permite_pedido_sem_estoque": dirt.letter(dice, row["allows_backorder"]),
         "pre_venda": "F",
         "id_externo": None,
@@ -164,47 +215,3 @@ def _sku(dice: Dice, row: Row, style: Style) -> Record:
         record["preco1"] = dirt.number(row["price"])
         record["preco2"] = dirt.number(row["list_price"])
     return record
-
-
-def _forget_a_null(dice: Dice, record: Record) -> None:
-    """Versions differ in their columns: an absent value's key may be absent too."""
-    if dice.below(20) == 0:
-        key = dice.pick(list(record))
-        if record[key] is None:
-            del record[key]
-
-
-def break_customer(dice: Dice, record: Record) -> None:
-    """Make a customer one that has to be quarantined."""
-    _break(dice, record, _BROKEN_CUSTOMERS)
-
-
-def break_product(dice: Dice, record: Record) -> None:
-    """Make a product one that has to be quarantined."""
-    _break(dice, record, _BROKEN_PRODUCTS)
-
-
-def _break(dice: Dice, record: Record, ways: Sequence[tuple[str, object]]) -> None:
-    field, value = dice.pick(ways)
-    if value is ...:
-        record.pop(field, None)
-    else:
-        record[field] = value
-
-
-def upper_keys(value: object) -> object:
-    """The same value with every field's name in upper case, as `X-IdentifierCase: upper` asks."""
-    if isinstance(value, dict):
-        return {str(key).upper(): upper_keys(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [upper_keys(item) for item in value]
-    return value
-
-
-def encode(record: Record, style: Style) -> bytes:
-    """The record's JSON. With `raw_control`, line ends and tabs stand in it unescaped, as some servers do."""
-    body = orjson.dumps(upper_keys(record) if style.upper_keys else record)
-    if style.raw_control:
-        # No value has a backslash, so these pairs are escapes and nothing else.
-        body = body.replace(rb"\n", b"\n").replace(rb"\r", b"\r").replace(rb"\t", b"\t")
-    return body

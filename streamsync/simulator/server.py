@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -23,12 +23,20 @@ def build_app(
     *,
     faults: tuple[Fault, ...] = (),
     switches: Switches | None = None,
+    tenants: Mapping[str, Mapping[str, object]] | None = None,
     log_size: int = 200_000,
     cache_bytes: int = 64 << 20,
 ) -> SimulatorApp:
-    """The ASGI application. `cache_bytes` is how much of rendered pages is kept; 0 renders each time."""
+    """The ASGI application. `tenants`: switches by which single tenants differ; `cache_bytes`: how much of
+    rendered pages is kept (0 renders each time).
+    """
     return SimulatorApp(
-        population, faults=faults, switches=switches, log_size=log_size, cache_bytes=cache_bytes
+        population,
+        faults=faults,
+        switches=switches,
+        tenants=tenants,
+        log_size=log_size,
+        cache_bytes=cache_bytes,
     )
 
 
@@ -42,7 +50,7 @@ class Simulator:
 
     @property
     def population(self) -> Population:
-        """What it serves; also the truth about it."""
+        """What it serves at first; also the truth about that (`admin.truth` tells the one of now)."""
         return self.app.population
 
     @property

@@ -104,6 +104,9 @@ SIZES: Final = (
     ("34", "35", "36", "37"),
     ("P", "M"),
 )
+ROLES: Final = ("Compradora", "Gerente", "Sócia", "Auxiliar", None, None)
+OFFICES: Final = ("Compras", "Financeiro", "Expedição", None)
+RAW_MATERIALS: Final = ("Linha", "Botão", "Zíper", "Etiqueta", "Tecido Sarja", "Elástico", "Sacola")
 UNITS: Final = ("PC", "UN", "PAR", "KIT", "MT")
 
 

@@ -23,6 +23,7 @@ class Admitted:
     entry: str
     fence: int
     full_read: bool
+    accept_deletions: bool
     commits: int
     late_seconds: float
     taken_over: bool
@@ -31,6 +32,8 @@ class Admitted:
     auth_mode: str
     credential: bytes
     vitrines: tuple[int, ...]
+    branches: tuple[int, ...]
+    cursor_mode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ class Ledger:
                         "late_seconds": float(row["late_seconds"]),
                         "credential": bytes(row["credential"]),
                         "vitrines": tuple(row["vitrines"]),
+                        "branches": tuple(row["branches"]),
                     }
                 )
                 for row in admitted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from psycopg.rows import DictRow
@@ -30,6 +31,19 @@ class NewTenant:
     branches: tuple[int, ...] = ()
     cursor_mode: str = CURSOR_MODES[0]
     active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """How far a scope of an entity has been read. `full_read_cursor` is None unless a full read is under way;
+    `full_read_job_id` is the job of that one, or of the last one."""
+
+    cursor: int
+    cursor_mode: str
+    full_read_job_id: int | None
+    full_read_cursor: int | None
+    full_read_at: datetime | None
+    created_at: datetime
 
 
 class Tenants:
@@ -105,9 +119,9 @@ class Tenants:
         for row in await self._database.fetch(query("tenants", "newest_credential")):
             box.open(row["tenant_id"], bytes(row["credential"]))
 
-    async def cursors(self, tenant_id: str, entity: str) -> dict[str, int]:
+    async def sync_states(self, tenant_id: str, entity: str) -> dict[str, SyncState]:
         """How far an entity has been read, per scope."""
         rows = await self._database.fetch(
-            query("tenants", "cursors"), {"tenant_id": tenant_id, "entity": entity}
+            query("tenants", "sync_states"), {"tenant_id": tenant_id, "entity": entity}
         )
-        return {row["scope"]: row["cursor"] for row in rows}
+        return {row.pop("scope"): SyncState(**row) for row in rows}

@@ -1,6 +1,7 @@
 """One tenant's sync: page → clean → stage → commit, entity by entity, scope by scope.
 
-A commit holds rows, cursor and counters, so a sync that stops anywhere goes on at its last committed page.
+A commit holds rows, cursor and counters, so a sync that stops anywhere goes on at its last committed page; a
+full read likewise, with the keys it has seen.
 """
 
 from __future__ import annotations
@@ -16,19 +17,27 @@ from streamsync.entity import Entity
 from streamsync.erp.connector import Access, Connector, find_connector
 from streamsync.erp.http import ErpHttp
 from streamsync.erp.permits import permit_waits_do_not_count
-from streamsync.errors import StoreUnavailable, TransientError
+from streamsync.errors import StoreUnavailable, SyncError, TransientError
 from streamsync.jobs import KINDS
 from streamsync.log import get_logger
-from streamsync.metrics import PAGE_COMMIT_SECONDS, PAGES, ROWS, UNAVAILABLE
-from streamsync.store.commit import Claim, Committed, Unit, commit
+from streamsync.metrics import (
+    DELETIONS,
+    DELETIONS_WITHHELD,
+    FULL_READS,
+    PAGE_COMMIT_SECONDS,
+    PAGES,
+    ROWS,
+    UNAVAILABLE,
+)
+from streamsync.store.commit import Claim, Committed, Finish, FullStep, Unit, commit
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
+from streamsync.store.sqlstate import FullReadLost
 from streamsync.store.tenants import Tenants
 from streamsync.sync.clean import Cleaner
-
-#: A full page without progress doubles `$top` up to this; beyond, the ERP's cursor is stuck.
-MAX_PAGE_SIZE: Final = 64_000
+from streamsync.sync.plan import Plan, full_read_due, plan_read
+from streamsync.sync.reading import Reader
 
 #: From this size on cleaning leaves the event loop, so that heartbeats are not starved.
 _CLEAN_IN_THREAD_ROWS: Final = 2_000
@@ -84,8 +93,9 @@ class SyncEngine:
     def _connector(self, job: Admitted) -> Connector:
         credential = self._box.open(job.tenant_id, job.credential)
         access = Access(
-            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password, job.vitrines
-        )
+            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password,
+            job.vitrines, job.branches, job.cursor_mode,
+        )  # fmt: skip
         return find_connector(job.connector)(access, self._http)
 
 
@@ -105,52 +115,73 @@ class _Sync:
     async def run(self) -> None:
         for name in KINDS[self._job.kind]:
             entity = self._connector.entity(name)
-            cursors = await self._engine._tenants.cursors(self._job.tenant_id, entity.name)
             for scope in await self._connector.scopes(entity):
-                await self._read(entity, scope, cursors.get(scope, 0))
+                try:
+                    await self._read(entity, scope, await self._plan(entity, scope))
+                except FullReadLost:
+                    # PostgreSQL crashed and emptied its unlogged table.
+                    await self._read(entity, scope, Plan(0, full=True, begins=True))
 
-    async def _read(self, entity: Entity, scope: str, cursor: int) -> None:
-        """Read from the cursor to the end, committing on the way.
+    async def _plan(self, entity: Entity, scope: str) -> Plan:
+        engine, job = self._engine, self._job
+        state = (await engine._tenants.sync_states(job.tenant_id, entity.name)).get(scope)
+        due = full_read_due(
+            job.tenant_id, entity.name, state, engine._clock.now(),
+            engine._settings.full_read_days_of(entity.name),
+        )  # fmt: skip
+        return plan_read(
+            state, self._connector.cursor_kind(entity), job.job_id, full_wanted=job.full_read, full_due=due
+        )
 
-        Each request overlaps by one, so that rows sharing a trans_id that `$top` cut apart come again, on
-        servers that include the cursor and on those that exclude it. The end is an empty page or one
-        without progress; a *full* one without progress is read again with a larger `$top`.
-        """
-        settings = self._engine._settings
-        cleaner = Cleaner(entity, scope)
-        unit = cleaner.new_unit(cursor)
-        size = settings.erp_page_size
-        opened = self._engine._clock.monotonic()
+    async def _read(self, entity: Entity, scope: str, plan: Plan) -> None:
+        """Read by plan to the end, committing on the way."""
+        if plan.done:
+            return
+        settings, clock = self._engine._settings, self._engine._clock
+        reader = Reader(self._connector, entity, scope, plan.cursor, settings.erp_page_size)
+        cleaner = Cleaner(entity, scope, keep_raw=settings.keeps_raw(entity.name))
+        begins = plan.begins
+
+        def new_unit() -> Unit:
+            unit = cleaner.new_unit(reader.cursor)
+            unit.cursor_mode = self._connector.cursor_kind(entity)
+            unit.full = FullStep(begins=begins) if plan.full else None
+            return unit
+
+        unit = new_unit()
+        opened = clock.monotonic()
         while True:
             await self._control.checkpoint()
-            page = await self._connector.page(entity, scope, max(cursor - 1, 0), size)
-            if page.cursor is None:
+            try:
+                page = await reader.next()
+            except SyncError:
+                if unit.pages:  # the next attempt goes on behind what this one has read
+                    await self._commit(unit)
+                raise
+            if page is None:
                 break
             if len(page.records) >= _CLEAN_IN_THREAD_ROWS:
                 await asyncio.to_thread(cleaner.add, unit, page.records)
             else:
                 cleaner.add(unit, page.records)
             unit.pages += 1
-            if page.cursor <= cursor:
-                if len(page.records) < size:
-                    break
-                size *= 2
-                if size > MAX_PAGE_SIZE:
-                    await self._commit(unit)
-                    raise TransientError(
-                        "erp_cursor_stuck", f"{entity.method} repeats full pages without moving its cursor"
-                    )
-                continue
-            unit.cursor = cursor = page.cursor
-            now = self._engine._clock.monotonic()
+            unit.cursor = reader.cursor
             rows = len(unit.rows) + len(unit.rejected)
-            full = rows >= settings.commit_max_rows or now - opened >= settings.commit_max_seconds
-            if full or self._control.stopping():
+            full = (
+                rows >= settings.commit_max_rows or clock.monotonic() - opened >= settings.commit_max_seconds
+            )
+            if reader.moved and (full or self._control.stopping()):
                 await self._commit(unit)
                 await self._control.handed_back()
-                unit = cleaner.new_unit(cursor)
-                opened = self._engine._clock.monotonic()
-        if unit.pages:
+                begins = False
+                unit = new_unit()
+                opened = clock.monotonic()
+        if unit.full is not None:
+            unit.full.finish = Finish(
+                reader.complete, self._job.accept_deletions, settings.deletion_threshold_percent
+            )
+            FULL_READS.labels(entity=entity.name).inc()
+        if unit.pages or unit.full is not None:
             await self._commit(unit)
 
     async def _commit(self, unit: Unit) -> None:
@@ -181,6 +212,14 @@ class _Sync:
         )  # fmt: skip
 
     def _count(self, entity: str, unit: Unit, done: Committed) -> None:
+        DELETIONS.labels(entity=entity).inc(done.deleted)
+        if done.withheld:
+            DELETIONS_WITHHELD.labels(entity=entity, reason=done.reason).inc(done.withheld)
+            _log.warning(
+                "deletions withheld: look at the shop, then trigger with --full --accept-deletions",
+                job_id=self._job.job_id, tenant_id=self._job.tenant_id, entity=entity, scope=unit.scope,
+                count=done.withheld, reason=done.reason,
+            )  # fmt: skip
         rejected = len(unit.rejected)
         ROWS.labels(entity=entity, result="rejected").inc(rejected)
         if done.inserted < 0:  # its answer was lost; the ledger has the figures, this process does not

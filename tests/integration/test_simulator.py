@@ -171,7 +171,7 @@ async def test_narrowing_to_one_record_and_to_a_time(simulator: Simulator, erp: 
     late = [row for row in products if int(row["data_alteracao"][6:19]) >= 1735700400000]
     assert _rows(await erp.get(PRODUCTS, params=since)) == late
     assert 0 < len(late) < 20
-    simulator.admin.switch(empty_as_object=True)
+    simulator.admin.switch(empty="object")
     assert (await erp.get(PRODUCTS, params={**JSON, "vitrine": "1"})).json() == {}
 
 

@@ -6,20 +6,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from streamsync.entity import Entity, Scope
-from streamsync.erp.connector import Access, Page
+from streamsync.entity import Entity, Reading, Scope
+from streamsync.erp.connector import Access, CursorKind, Page
 from streamsync.erp.http import ErpHttp, host_of
+from streamsync.erp.millennium.branches import BRANCHES
+from streamsync.erp.millennium.cursors import dated, local_second, trans_ids
 from streamsync.erp.millennium.customers import CUSTOMERS
 from streamsync.erp.millennium.decode import error_of, records_of
+from streamsync.erp.millennium.prices import PRICES
 from streamsync.erp.millennium.products import PRODUCTS
+from streamsync.erp.millennium.stock import STOCK
 from streamsync.errors import PermanentError, TransientError
 
-_ENTITIES: Final = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS)}
+_ENTITIES: Final = {entity.name: entity for entity in (CUSTOMERS, BRANCHES, PRODUCTS, PRICES, STOCK)}
 
 #: From this size on decoding leaves the event loop, so that heartbeats are not starved.
 _DECODE_IN_THREAD_BYTES: Final = 256 * 1024
-
-_BIGINT: Final = 2**63
 
 #: Both are sent: without them the server answers XML, and not every version looks at the same one.
 _HEADERS: Final = {"Accept": "application/json"}
@@ -47,32 +49,49 @@ class Millennium:
             ) from None
 
     async def scopes(self, entity: Entity) -> Sequence[str]:
-        """The storefronts named at the tenant, else all that the ERP lists."""
+        """The storefronts or branches named at the tenant, else all that the ERP lists."""
         if entity.scope is Scope.ERP:
             return [""]
-        if self._access.vitrines:
-            return [str(vitrine) for vitrine in self._access.vitrines]
-        records, _ = await self._records("vitrine/listatabelas", {})
-        scopes = sorted({row["vitrine"] for row in records if isinstance(row.get("vitrine"), int)})
+        if entity.scope is Scope.VITRINE:
+            named, method, key = self._access.vitrines, "vitrine/listatabelas", "vitrine"
+        else:
+            named, method, key = self._access.branches, "filiais/lista_simples", "filial"
+        if named:
+            return [str(number) for number in named]
+        records, _ = await self._records(method, {})
+        scopes = sorted({number for row in records if type(number := row.get(key)) is int})
         if not scopes:
-            raise TransientError("erp_no_vitrine", f"{self._host} lists no storefront for this user")
+            raise TransientError(f"erp_no_{key}", f"{self._host}: {method} lists none for this user")
         return [str(scope) for scope in scopes]
 
-    async def page(self, entity: Entity, scope: str, cursor: int, size: int) -> Page:
+    def cursor_kind(self, entity: Entity) -> CursorKind:
+        """trans_id, unless the tenant's server has none: then the date of change, or the whole list."""
+        if entity.reading is Reading.LIST:
+            return CursorKind.LIST
+        if self._access.cursor_mode == CursorKind.TRANS_ID:
+            return CursorKind.TRANS_ID
+        return CursorKind.DATE if entity.date_parameter else CursorKind.LIST
+
+    async def page(self, entity: Entity, scope: str, cursor: int, size: int | None) -> Page:
         """Rows from `cursor` on; the server cuts at `$top` in silence."""
-        parameters = dict(entity.parameters) | {"trans_id": str(cursor), "$top": str(size)}
+        kind = self.cursor_kind(entity)
+        parameters = dict(entity.parameters)
+        if kind is CursorKind.TRANS_ID:
+            parameters["trans_id"] = str(cursor)
+        elif kind is CursorKind.DATE:
+            parameters[entity.date_parameter] = local_second(cursor)
+        if size is not None:
+            parameters["$top"] = str(size)
         if entity.scope is not Scope.ERP:
             parameters[entity.scope.value] = scope
         records, size_bytes = await self._records(entity.method, parameters)
-        # A number beyond 64 bits is its record's fault (it is quarantined) and must not become the cursor.
-        seen = [
-            number
-            for row in records
-            if type(number := row.get("trans_id")) is int and -_BIGINT <= number < _BIGINT
-        ]
-        if records and not seen:
-            raise TransientError("erp_garbage", f"{entity.method}: no row carries a trans_id")
-        return Page(records, max(seen, default=None), size_bytes)
+        if kind is CursorKind.TRANS_ID:
+            seen = trans_ids(records)
+            if records and not seen:
+                raise TransientError("erp_garbage", f"{entity.method}: no row carries a trans_id")
+        else:
+            seen = dated(records, entity.date_source)
+        return Page(records, None if kind is CursorKind.LIST else max(seen, default=None), size_bytes)
 
     async def _records(self, method: str, parameters: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
         access = self._access

@@ -13,7 +13,10 @@ from streamsync.store.pool import Database
 from tests.integration.store.helpers import add_job, add_shops, admit, claim_of, one
 from tests.integration.store.units import broken, customer, unit_of
 
-_TABLES = ("customer", "customer_address", "product", "sku", "rejected_record")
+_TABLES = (
+    "branch", "customer", "customer_address", "customer_contact", "price", "product",
+    "product_classification", "rejected_record", "sku", "sku_barcode", "stock",
+)  # fmt: skip
 
 
 @pytest_asyncio.fixture

@@ -12,7 +12,7 @@ from streamsync.erp.http import Answer, ErpHttp
 from streamsync.errors import HandBack, LostLock, PermanentError, SyncError, TransientError
 from streamsync.jobs import State
 from streamsync.store.ledger import Ledger, Settlement
-from streamsync.sync.engine import MAX_PAGE_SIZE
+from streamsync.sync.reading import MAX_PAGE_SIZE
 from tests.integration.store.helpers import admit, job_row
 from tests.integration.sync.conftest import SHOP, Free, Shop
 from tests.support import wait_until

@@ -22,11 +22,18 @@ class TestSound:
         assert first["commits"] > 1
 
     @pytest.mark.parametrize(
-        "switch", ["raw_control", "upper_keys", "empty_as_object", "count_total", "honour_skip"]
+        ("switch", "value"),
+        [
+            ("raw_control", True),
+            ("keys", "upper"),
+            ("empty", "object"),
+            ("count_total", True),
+            ("honour_skip", True),
+        ],
     )
-    async def test_servers_differ_and_the_rows_do_not(self, shop: Shop, switch: str) -> None:
+    async def test_servers_differ_and_the_rows_do_not(self, shop: Shop, switch: str, value: object) -> None:
         """Raw control characters, upper-case names, `{}` for nothing: the same truth."""
-        shop.simulator.admin.switch(None, **{switch: True})
+        shop.simulator.admin.switch(None, **{switch: value})
         await shop.sync()
         await shop.check("customer", "customer_address")
 

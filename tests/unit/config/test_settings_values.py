@@ -108,6 +108,10 @@ def test_the_error_holds_no_context_with_the_raw_values() -> None:
         ("STREAMSYNC_CUSTOMERS_CRON", "every night"),
         ("STREAMSYNC_CUSTOMERS_CRON", "0 3 * *"),
         ("STREAMSYNC_CUSTOMERS_CRON", "0 0 31 2 *"),
+        ("STREAMSYNC_FULL_READ_DAYS", "weekly"),
+        ("STREAMSYNC_FULL_READ_DAYS", "7 stock=-1"),
+        ("STREAMSYNC_FULL_READ_DAYS", "7 stock=1 stock=2"),
+        ("STREAMSYNC_DELETION_THRESHOLD_PERCENT", "101"),
         ("STREAMSYNC_TIMEZONE", "America"),
         ("STREAMSYNC_TIMEZONE", "Sao Paulo"),
         ("STREAMSYNC_TIMEZONE", "../../etc/passwd"),
@@ -321,3 +325,11 @@ def test_the_example_file_loads_as_it_is_and_with_every_default_uncommented(tmp_
         "database_url",
         "credential_keys",
     ]
+
+
+def test_days_between_full_reads_by_entity() -> None:
+    """One number for all, and exceptions; entities that are not named and have no default never."""
+    days = Settings(full_read_days="7 stock=1 prices=0").full_read_days_of
+    assert (days("customers"), days("stock"), days("prices")) == (7, 1, 0)
+    days = Settings(full_read_days="stock=0.5").full_read_days_of
+    assert (days("customers"), days("stock")) == (0, 0.5)

@@ -7,15 +7,21 @@ from collections import Counter
 import orjson
 import pytest
 
+from streamsync.simulator.answers import RefusedError
 from streamsync.simulator.data import Population
 from streamsync.simulator.dirt import Style
 from streamsync.simulator.faults import Fault, FaultBoard, fault_of
 from streamsync.simulator.pages import Pages
-from streamsync.simulator.protocol import RefusedError, Target, query_of, target_of
+from streamsync.simulator.protocol import Target, query_of, target_of
 from streamsync.simulator.switches import SwitchBoard, Switches
+from streamsync.simulator.world import World
 
 SHOP = "shop-00001"
 HUGE = Population(seed=7, customers_per_tenant=50_000_000, products_per_tenant=10, fixed_sizes=True)
+
+
+def _world(population: Population) -> World:
+    return World(population, SwitchBoard(Switches()))
 
 
 def _page(pages: Pages, query: bytes, switches: Switches | None = None) -> list[dict[str, object]]:
@@ -28,7 +34,7 @@ def _page(pages: Pages, query: bytes, switches: Switches | None = None) -> list[
 
 
 def test_a_page_costs_its_own_rows_only() -> None:
-    pages = Pages(HUGE)
+    pages = Pages(_world(HUGE))
     listing = HUGE.listings(SHOP, "customers")[0]
     rows = _page(pages, b"trans_id=%d&$top=100" % listing.trans_id(41_234_567))
     assert [row["trans_id"] for row in rows] == [listing.trans_id(41_234_567 + i) for i in range(100)]
@@ -36,7 +42,7 @@ def test_a_page_costs_its_own_rows_only() -> None:
 
 
 def test_a_page_served_again_is_not_rendered_again() -> None:
-    pages = Pages(HUGE)
+    pages = Pages(_world(HUGE))
     first = _page(pages, b"trans_id=0&$top=100")
     rendered = pages.rendered
     assert _page(pages, b"trans_id=0&$top=100") == first
@@ -44,7 +50,7 @@ def test_a_page_served_again_is_not_rendered_again() -> None:
 
 
 def test_the_cache_stays_within_its_bounds() -> None:
-    pages = Pages(HUGE, cache_bytes=200_000)
+    pages = Pages(_world(HUGE), cache_bytes=200_000)
     listing = HUGE.listings(SHOP, "customers")[0]
     for index in range(0, 5000, 100):
         _page(pages, b"trans_id=%d&$top=100" % listing.trans_id(index))

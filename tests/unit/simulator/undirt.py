@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -49,7 +50,8 @@ def stamp(value: object) -> datetime | None:
     found = re.fullmatch(r"/Date\((-?\d+)([+-]\d+)\)/", raw)
     if found:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(found[1]))
-    return datetime.fromisoformat(raw).astimezone(UTC)
+    moment = datetime.fromisoformat(raw)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def day(value: object) -> date | None:
@@ -59,6 +61,23 @@ def day(value: object) -> date | None:
 
 def number(value: object) -> Decimal | None:
     return None if value is None else Decimal(str(value))
+
+
+def upper(value: object) -> str | None:
+    return (text(value) or "").upper() or None
+
+
+def listed(value: Any) -> list[Record]:
+    return [value] if isinstance(value, dict) else value
+
+
+def valid_state(state: str | None) -> bool | None:
+    states = "AC AL AM AP BA CE DF ES GO MA MG MS MT PA PB PE PI PR RJ RN RO RR RS SC SE SP TO EX"
+    return None if state is None else state in states.split()
+
+
+def valid_cep(cep: str | None) -> bool | None:
+    return None if cep is None else len(cep) == 8 and cep != "00000000"
 
 
 def valid_cpf(cpf: str | None) -> bool | None:
@@ -120,7 +139,7 @@ def customer(record: Record) -> Record:
         "accepts_mail": boolean(record.get("maladireta")),
         "external_id": text(record.get("id_externo")),
         "notes": text(record.get("obs")),
-        "trans_id": record["trans_id"],
+        "trans_id": record.get("trans_id", 0),
     }
 
 
@@ -135,12 +154,33 @@ def addresses(record: Record) -> list[Record]:
             "district": text(item.get("bairro")),
             "city": text(item.get("cidade")),
             "city_ibge_code": text(item.get("cod_mun_ibge")),
-            "state": (text(item.get("estado")) or "").upper() or None,
+            "state": upper(item.get("estado")),
+            "state_valid": valid_state(upper(item.get("estado"))),
             "postal_code": digits(item.get("cep")),
+            "postal_code_valid": valid_cep(digits(item.get("cep"))),
             "phone": phone(item.get("ddd"), item.get("fone")),
             "country": text(item.get("nome_pais")),
         }
-        for item in record["enderecos"]
+        for item in listed(record["enderecos"])
+    ]
+
+
+def contacts(record: Record) -> list[Record]:
+    return [
+        {
+            "customer_id": record["cliente"],
+            "position": position,
+            "contact_id": item.get("gerador_contato"),
+            "name": text(item.get("nome")),
+            "role": text(item.get("cargo")),
+            "department": text(item.get("departamento")),
+            "cpf": digits(item.get("cpf")),
+            "cpf_valid": valid_cpf(digits(item.get("cpf"))),
+            "email": (text(item.get("e_mail")) or "").lower() or None,
+            "mobile": phone(item.get("ddd_celular"), item.get("celular")),
+            "birth_date": day(item.get("data_aniversario")),
+        }
+        for position, item in enumerate(listed(record["contato"]), start=1)
     ]
 
 
@@ -185,7 +225,7 @@ def product(record: Record) -> Record:
         **{column: number(record.get(name)) for column, name in numbers.items()},
         "registered_on": day(record.get("data_cadastro")),
         "source_updated_at": stamp(record.get("data_alteracao")),
-        "trans_id": record["trans_id"],
+        "trans_id": record.get("trans_id", 0),
     }
 
 
@@ -208,5 +248,147 @@ def skus(record: Record) -> list[Record]:
             "list_price": number(item.get("preco2")),
             "allows_backorder": boolean(item.get("permite_pedido_sem_estoque")),
         }
-        for item in record["sku"]
+        for item in listed(record["sku"])
     ]
+
+
+def barcodes(record: Record) -> list[Record]:
+    rows = []
+    for item in listed(record["sku"]):
+        seen: dict[str, str] = {}
+        for kind, name in (("ean13", "barra13"), ("barcode", "barra"), ("reference", "barra_ref")):
+            code = text(item.get(name))
+            if code is not None and code not in seen:
+                seen[code] = kind
+        rows += [
+            {
+                "vitrine": record["vitrine"],
+                "product_id": record["produto"],
+                "sku": item["sku"],
+                "barcode": code,
+                "kind": kind,
+                "ean13_valid": bool(valid_ean13(code)),
+            }
+            for code, kind in seen.items()
+        ]
+    return rows
+
+
+def classifications(record: Record) -> list[Record]:
+    flags = {
+        "visible": "visivel_web",
+        "giftable": "permite_presente",
+        "pickup_in_store": "pickup_in_store",
+        "excluded": "excluido",
+    }
+    return [
+        {
+            "vitrine": record["vitrine"],
+            "product_id": record["produto"],
+            "classification_id": item["vitrine_classificacao"],
+            "tree": text(item.get("arvore_classificacao")),
+            "description": text(item.get("desc_classificacao")),
+            **{column: boolean(item.get(name)) for column, name in flags.items()},
+        }
+        for item in listed(record["classificacoes"])
+    ]
+
+
+def branch(record: Record) -> Record:
+    cnpj = digits(record.get("cnpj", record.get("cgc")))
+    state = upper(record.get("uf", record.get("estado")))
+    return {
+        "branch_id": record["filial"],
+        "branch_code": text(record.get("cod_filial")),
+        "name": text(record.get("nome")),
+        "trade_name": text(record.get("fantasia")),
+        "cnpj": cnpj,
+        "cnpj_valid": valid_cnpj(cnpj),
+        "state": state,
+        "state_valid": valid_state(state),
+        "city": text(record.get("cidade")),
+        "trans_id": record.get("trans_id", 0),
+    }
+
+
+def price(record: Record) -> Record:
+    return {
+        **_sku_of(record),
+        "vitrine": record["vitrine"],
+        "product_code": text(record.get("cod_produto")),
+        "price": number(record.get("preco1")),
+        "list_price": number(record.get("preco2")),
+        "cost": number(record.get("preco_custo")),
+        "blocked": boolean(record.get("bloqueado_preco")),
+        "active": boolean(record.get("ativo")),
+        "external_id": text(record.get("id_externo")),
+    }
+
+
+def stock(record: Record) -> Record:
+    numbers = {
+        "balance": "saldo",
+        "reserved": "empenho",
+        "minimum": "estoque_min",
+        "storefront_balance": "saldo_vitrine",
+        "storefront_free": "saldo_vitrine_sem_reserva",
+        "purchase_balance": "saldo_compra",
+    }
+    return {
+        **_sku_of(record),
+        "branch_id": record["filial"],
+        "lot": text(record.get("lote")) or "",
+        "branch_code": text(record.get("cod_filial")),
+        **{column: number(record.get(name)) for column, name in numbers.items()},
+        "purchase_date": day(record.get("data_compra")),
+        "barcode": text(record.get("barra")),
+        "allows_backorder": boolean(record.get("permite_pedido_sem_estoque")),
+        "presale": boolean(record.get("pre_venda")),
+    }
+
+
+def _sku_of(record: Record) -> Record:
+    return {
+        "sku": record["sku"],
+        "product_id": record["produto"],
+        "color_id": record["cor"],
+        "pattern_id": record["estampa"],
+        "size": text(record.get("tamanho")),
+        "source_updated_at": stamp(record.get("data_atualizacao")),
+        "trans_id": record.get("trans_id", 0),
+    }
+
+
+#: The rows that one record of an entity brings to a table.
+ROWS: dict[str, Callable[[Record], list[Record]]] = {
+    "customer": lambda record: [customer(record)],
+    "customer_address": addresses,
+    "customer_contact": contacts,
+    "branch": lambda record: [branch(record)],
+    "product": lambda record: [product(record)],
+    "sku": skus,
+    "sku_barcode": barcodes,
+    "product_classification": classifications,
+    "price": lambda record: [price(record)],
+    "stock": lambda record: [stock(record)],
+}
+
+#: The key of each table, in whose order its truth is told.
+KEYS = {
+    "customer": ("customer_id",),
+    "customer_address": ("customer_id", "address_id"),
+    "customer_contact": ("customer_id", "position"),
+    "branch": ("branch_id",),
+    "product": ("vitrine", "product_id"),
+    "sku": ("vitrine", "product_id", "sku"),
+    "sku_barcode": ("vitrine", "product_id", "sku", "barcode"),
+    "product_classification": ("vitrine", "product_id", "classification_id"),
+    "price": ("vitrine", "sku"),
+    "stock": ("branch_id", "sku", "lot"),
+}
+
+
+def rows_of(table: str, records: Iterable[Record]) -> list[Record]:
+    """What the records bring to a table, in the order of its key."""
+    rows = [row for record in records for row in ROWS[table](record)]
+    return sorted(rows, key=lambda row: tuple(row[name] for name in KEYS[table]))
