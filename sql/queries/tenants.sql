@@ -60,7 +60,7 @@ UPDATE tenant SET credential = %(sealed)s, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND (%(before)s::bytea IS NULL OR credential = %(before)s)
 RETURNING tenant_id;
 
--- name: sealed_credentials
+-- name: credentials_by_tenant
 -- A page of sealed credentials by tenant.
 SELECT tenant_id, credential FROM tenant WHERE tenant_id > %(after)s ORDER BY tenant_id LIMIT %(limit)s;
 

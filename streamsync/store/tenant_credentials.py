@@ -103,7 +103,7 @@ class Credentials:
         after = ""
         while True:
             rows = await self._database.fetch(
-                query("tenants", "sealed_credentials"), {"after": after, "limit": _PAGE}
+                query("tenants", "credentials_by_tenant"), {"after": after, "limit": _PAGE}
             )
             for row in rows:
                 yield row["tenant_id"], bytes(row["credential"])
