@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final, LiteralString
 
 from streamsync.jobs import Job, State
 from streamsync.store.pool import Database
@@ -31,6 +32,14 @@ class Admitted:
     auth_mode: str
     credential: bytes
     vitrines: tuple[int, ...]
+    app_name: str | None = None
+    licence_type: str | None = None
+    #: Tenants that share a user of an ERP share this; it is not the credential itself.
+    credential_id: str = ""
+    #: The ERP has refused the credential, and nobody has set a new one or cleared the mark since.
+    credential_refused: bool = False
+    #: How often in a row its credential was in use.
+    put_offs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +79,17 @@ class ClaimAnswer:
     seen: dict[int, Seen]
 
 
+#: The error class that marks all tenants with the same credential as refused.
+WRONG_PASSWORD: Final = "erp_wrong_password"  # noqa: S105
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. `state` is the job's next state, `outcome` the attempt's."""
+    """How an attempt ended. `state` is the job's next state, `outcome` the attempt's.
+
+    Back to `scheduled` leads `handed_back`, `deferred` (counted, an attempt row) or `put_off` (a claim that asked
+    the ERP nothing: it leaves no attempt row). The error class of a `WRONG_PASSWORD` marks the tenants.
+    """
 
     job_id: int
     fence: int
@@ -154,7 +171,8 @@ class Ledger:
             "fences": [item.fence for item in settlements],
             "states": [item.state.value for item in settlements],
         }
-        statements = (
+        refused = [item for item in settlements if item.error_class == WRONG_PASSWORD]
+        statements: list[tuple[LiteralString, dict[str, Any]]] = [
             (query("settle", "lock_fences"), arrays),
             (query("settle", "coalesce_waiting"), arrays),
             (
@@ -168,8 +186,14 @@ class Ledger:
                     "error_messages": [item.error_message for item in settlements],
                 },
             ),
-        )
-        _, _, settled = await retry_conflicts(lambda: self._database.fetch_many(statements))
+        ]
+        if refused:
+            claims = {
+                "job_ids": [item.job_id for item in refused],
+                "fences": [item.fence for item in refused],
+            }
+            statements.append((query("settle", "mark_refused"), claims))
+        _, _, settled, *_ = await retry_conflicts(lambda: self._database.fetch_many(statements))
         return {row["job_id"]: row["attempt"] for row in settled}
 
     async def release_taken_over(self, jobs: Sequence[tuple[int, int]], *, delay_ms: int) -> set[int]:
@@ -206,6 +230,11 @@ class Ledger:
             query("tenants", "claim_stands"), {"job_id": job_id, "fence": fence}
         )
         return bool(rows[0]["cancel_requested"]) if rows else None
+
+    async def deferred_so_far(self, job_id: int) -> tuple[int, float]:
+        """(times, seconds) that a job has been deferred since it last got on."""
+        rows = await self._database.fetch(query("settle", "deferred_so_far"), {"job_id": job_id})
+        return (rows[0]["deferrals"], float(rows[0]["seconds"])) if rows else (0, 0.0)
 
     async def request_cancel(self, job_ids: Sequence[int], who: str) -> set[int]:
         """Ask that jobs be cancelled; returns those that were still open."""

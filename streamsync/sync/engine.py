@@ -23,6 +23,7 @@ from streamsync.store.commit import Claim, Committed, Unit, commit
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
+from streamsync.store.sessions import ErpSessions
 from streamsync.store.tenants import Tenants
 from streamsync.sync.clean import Cleaner
 
@@ -82,9 +83,11 @@ class SyncEngine:
     def _connector(self, job: Admitted) -> Connector:
         credential = self._box.open(job.tenant_id, job.credential)
         access = Access(
-            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password, job.vitrines
-        )
-        return find_connector(job.connector)(access, self._http)
+            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password, job.vitrines,
+            job.app_name, job.licence_type,
+        )  # fmt: skip
+        sessions = ErpSessions(self._database, self._box, job)
+        return find_connector(job.connector)(access, self._http, sessions)
 
 
 class _Sync:
@@ -101,6 +104,10 @@ class _Sync:
         self._connector = engine._connector(job)
 
     async def run(self) -> None:
+        async with self._connector:
+            await self._read_all()
+
+    async def _read_all(self) -> None:
         for name in KINDS[self._job.kind]:
             entity = self._connector.entity(name)
             cursors = await self._engine._tenants.cursors(self._job.tenant_id, entity.name)
