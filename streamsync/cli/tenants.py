@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,13 +20,14 @@ from streamsync.cli.context import AppContext, pass_app
 from streamsync.cli.runtime import open_database, run
 from streamsync.errors import ConfigurationError
 from streamsync.jobs import TENANT_ID_PATTERN
-from streamsync.store.credentials import Credential, CredentialBox
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity
 from streamsync.store.tenants import NewTenant, Tenants
 
 #: Rows of a CSV file written in one transaction.
 _IMPORT_BATCH: Final = 500
 _REQUIRED: Final = ("tenant_id", "name", "base_url", "username", "password")
-_OPTIONAL: Final = ("connector", "vitrines", "active")
+_OPTIONAL: Final = ("connector", "vitrines", "active", "auth_mode", "app_name", "licence_type")
+_AUTH_MODES: Final = ("basic", "session")
 _WORDS: Final = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
 
 
@@ -71,6 +73,23 @@ def _name(value: str, where: str) -> str:
     return value.strip()
 
 
+def _auth_mode(value: str, credential: Credential, where: str) -> str:
+    if value not in _AUTH_MODES:
+        raise ConfigurationError(f"{where}: {' or '.join(_AUTH_MODES)}, got {value!r}")
+    if value == "session" and ("/" in credential.username or "/" in credential.password):
+        raise ConfigurationError(
+            f"{where}: session login cannot carry a user or password with a '/'; use basic"
+        )
+    return value
+
+
+def _header(value: str | None, where: str) -> str | None:
+    text = (value or "").strip()
+    if not text.isascii() or not text.isprintable() or len(text) > 100:
+        raise ConfigurationError(f"{where}: up to 100 printable ASCII characters: it is sent as a header")
+    return text or None
+
+
 @tenants.command()
 @click.argument("tenant_id")
 @click.option("--name", required=True)
@@ -80,6 +99,9 @@ def _name(value: str, where: str) -> str:
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
 )
 @click.option("--vitrine", "vitrines", type=int, multiple=True, help="Only this storefront; may be repeated.")
+@click.option("--auth-mode", type=click.Choice(_AUTH_MODES), default="basic", show_default=True)
+@click.option("--app-name", help="Sent to the ERP as WTS-AppName.")
+@click.option("--licence-type", help="Sent to the ERP as WTS-LicenceType.")
 @pass_app
 def add(
     app: AppContext,
@@ -88,6 +110,9 @@ def add(
     base_url: str,
     username: str,
     vitrines: tuple[int, ...],
+    auth_mode: str,
+    app_name: str | None,
+    licence_type: str | None,
     *,
     password_stdin: bool,
 ) -> None:
@@ -104,8 +129,13 @@ def add(
         raise ConfigurationError(
             "the password is empty: type it at the prompt, or send it with --password-stdin"
         )
+    credential = Credential(username, password)
     tenant = NewTenant(
-        tenant_id, _name(name, "--name"), url, box.seal(tenant_id, Credential(username, password)),
+        tenant_id, _name(name, "--name"), url, box.seal(tenant_id, credential),
+        auth_mode=_auth_mode(auth_mode, credential, "--auth-mode"),
+        app_name=_header(app_name, "--app-name"),
+        licence_type=_header(licence_type, "--licence-type"),
+        credential_id=credential_identity(url, username),
         vitrines=vitrines,
     )  # fmt: skip
 
@@ -128,7 +158,9 @@ def import_(app: AppContext, file: Path) -> None:
     """Add or update tenants from a CSV file with a header line.
 
     Columns: tenant_id, name, base_url, username, password; and, if wanted, connector, vitrines (numbers
-    separated by spaces), active (true or false). The whole file is checked before anything is written.
+    separated by spaces), active (true or false), auth_mode (basic or session), app_name and licence_type (sent
+    as WTS-AppName and WTS-LicenceType). The whole file is checked before anything is written. A credential
+    that is given again unchanged does not count as a new one: if the ERP refused it, it stays refused.
     """
     settings = app.settings
     box = CredentialBox(settings.require_credential_keys())
@@ -139,12 +171,26 @@ def import_(app: AppContext, file: Path) -> None:
         async with open_database(settings, application="streamsync tenants") as database:
             store = Tenants(database)
             for start in range(0, len(parsed), _IMPORT_BATCH):
-                new, changed = await store.put(parsed[start : start + _IMPORT_BATCH], replace=True)
+                batch = parsed[start : start + _IMPORT_BATCH]
+                known = await store.sealed([tenant.tenant_id for tenant in batch])
+                kept = [_unchanged(box, tenant, known.get(tenant.tenant_id)) for tenant in batch]
+                new, changed = await store.put(kept, replace=True)
                 created, updated = created + new, updated + changed
         return created, updated
 
     created, updated = run(main)
     click.echo(f"{created} tenants added, {updated} updated")
+
+
+def _unchanged(box: CredentialBox, tenant: NewTenant, known: bytes | None) -> NewTenant:
+    """The tenant with the bytes that it has already, if they hold the same credential."""
+    if known is None:
+        return tenant
+    try:
+        same = box.open(tenant.tenant_id, known) == box.open(tenant.tenant_id, tenant.credential)
+    except ConfigurationError:
+        return tenant  # sealed with a key that is gone: the file's is the one that can be opened
+    return replace(tenant, credential=known) if same else tenant
 
 
 def _read_csv(file: Path, box: CredentialBox) -> Iterator[NewTenant]:
@@ -177,12 +223,19 @@ def _read_csv(file: Path, box: CredentialBox) -> Iterator[NewTenant]:
             active = row.get("active", "").strip().lower()
             if active not in _WORDS:
                 raise ConfigurationError(f"{where}: active: true or false, got {active!r}")
+            credential = Credential(row["username"], row["password"])
+            url = _base_url(row["base_url"].strip(), f"{where}: base_url")
+            mode = row.get("auth_mode", "").strip().lower() or "basic"
             yield NewTenant(
                 tenant_id,
                 _name(row["name"], f"{where}: name"),
-                _base_url(row["base_url"].strip(), f"{where}: base_url"),
-                box.seal(tenant_id, Credential(row["username"], row["password"])),
+                url,
+                box.seal(tenant_id, credential),
                 connector=row.get("connector", "").strip() or "millennium",
+                auth_mode=_auth_mode(mode, credential, f"{where}: auth_mode"),
+                app_name=_header(row.get("app_name"), f"{where}: app_name"),
+                licence_type=_header(row.get("licence_type"), f"{where}: licence_type"),
+                credential_id=credential_identity(url, row["username"]),
                 vitrines=_vitrines(row.get("vitrines", ""), f"{where}: vitrines"),
                 active=_WORDS[active],
             )
@@ -268,3 +321,21 @@ def enable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
 def disable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
     """Stop scheduling tenants; jobs that wait are cancelled at their claim, with the reason."""
     _switch(app, tenant_ids, active=False)
+
+
+@tenants.command("clear-refusal")
+@click.argument("tenant_ids", nargs=-1, required=True)
+@pass_app
+def clear_refusal(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
+    """Let jobs ask an ERP again that refused the user or password, now that it is put right there."""
+    settings = app.settings
+
+    async def main() -> set[str]:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return await Tenants(database).clear_refusals(tenant_ids)
+
+    done = run(main)
+    unknown = sorted(set(tenant_ids) - done)
+    click.echo(f"may ask again: {', '.join(sorted(done)) or 'none'}")
+    if unknown:
+        raise ConfigurationError(f"no such tenant: {', '.join(unknown)}; see `streamsync tenants list`")
