@@ -94,18 +94,6 @@ SELECT deferrals, coalesce(extract(epoch FROM clock_timestamp() - deferred_since
   FROM job_run
  WHERE job_id = %(job_id)s;
 
--- name: mark_refused
--- The ERP refused user or password: nobody asks it again with a credential that was set before this attempt, whichever
--- of the tenants that share it. Whether the claim still stands does not matter: the ERP has counted the try.
-UPDATE tenant t
-   SET credential_refused_at = now()
-  FROM job_attempt a
-  JOIN tenant mine ON mine.tenant_id = a.tenant_id
- WHERE (a.job_id, a.fence) IN (SELECT * FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[]))
-   AND (t.tenant_id = mine.tenant_id OR t.credential_id = mine.credential_id)
-   AND t.credential_set_at < a.started_at AND t.credential_refused_at IS NULL
-RETURNING t.tenant_id;
-
 -- name: release_taken_over
 -- Jobs of dead claims whose tenant is busy: they wait again, no attempt spent. The fence names the dead claim: if
 -- somebody has claimed the job anew meanwhile, nothing matches.

@@ -54,6 +54,19 @@ RETURNING tenant_id;
 -- The sealed credentials of these tenants: to tell a new one from one that is merely given again.
 SELECT tenant_id, credential FROM tenant WHERE tenant_id = ANY(%(tenant_ids)s::text[]);
 
+-- name: credentials_alike
+-- The sealed credentials of the tenants that share a user of an ERP and may still ask it.
+SELECT tenant_id, credential
+  FROM tenant
+ WHERE (tenant_id = %(tenant_id)s OR credential_id = %(credential_id)s) AND credential_refused_at IS NULL;
+
+-- name: mark_refused
+-- The ERP refused these credentials. The bytes name them: one that was set meanwhile is another.
+UPDATE tenant t SET credential_refused_at = now()
+  FROM unnest(%(tenant_ids)s::text[], %(sealed)s::bytea[]) AS d(tenant_id, sealed)
+ WHERE t.tenant_id = d.tenant_id AND t.credential = d.sealed
+RETURNING t.tenant_id;
+
 -- name: clear_refusals
 -- The ERP's user is right again: these tenants' jobs may ask once more. Returns those that exist.
 UPDATE tenant SET credential_refused_at = NULL

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
 
 from streamsync.jobs import Job, State
 from streamsync.store.pool import Database
@@ -79,16 +78,12 @@ class ClaimAnswer:
     seen: dict[int, Seen]
 
 
-#: The error class that marks all tenants with the same credential as refused.
-WRONG_PASSWORD: Final = "erp_wrong_password"  # noqa: S105
-
-
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """How an attempt ended. `state` is the job's next state, `outcome` the attempt's.
 
     Back to `scheduled` leads `handed_back`, `deferred` (counted, an attempt row) or `put_off` (a claim that asked
-    the ERP nothing: it leaves no attempt row). The error class of a `WRONG_PASSWORD` marks the tenants.
+    the ERP nothing: it leaves no attempt row).
     """
 
     job_id: int
@@ -171,8 +166,7 @@ class Ledger:
             "fences": [item.fence for item in settlements],
             "states": [item.state.value for item in settlements],
         }
-        refused = [item for item in settlements if item.error_class == WRONG_PASSWORD]
-        statements: list[tuple[LiteralString, dict[str, Any]]] = [
+        statements = (
             (query("settle", "lock_fences"), arrays),
             (query("settle", "coalesce_waiting"), arrays),
             (
@@ -186,14 +180,8 @@ class Ledger:
                     "error_messages": [item.error_message for item in settlements],
                 },
             ),
-        ]
-        if refused:
-            claims = {
-                "job_ids": [item.job_id for item in refused],
-                "fences": [item.fence for item in refused],
-            }
-            statements.append((query("settle", "mark_refused"), claims))
-        _, _, settled, *_ = await retry_conflicts(lambda: self._database.fetch_many(statements))
+        )
+        _, _, settled = await retry_conflicts(lambda: self._database.fetch_many(statements))
         return {row["job_id"]: row["attempt"] for row in settled}
 
     async def release_taken_over(self, jobs: Sequence[tuple[int, int]], *, delay_ms: int) -> set[int]:

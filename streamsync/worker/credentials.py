@@ -9,7 +9,8 @@ from streamsync.log import get_logger
 from streamsync.metrics import UNAVAILABLE
 from streamsync.queue.queue import Queue
 from streamsync.queue.scripts import CredentialHeld
-from streamsync.store.ledger import WRONG_PASSWORD, Admitted
+from streamsync.store.ledger import Admitted
+from streamsync.store.refusals import WRONG_PASSWORD
 from streamsync.worker.slots import Holding
 
 _log = get_logger("worker.credentials")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Final, Protocol
 
 from streamsync.clock import Clock
@@ -27,8 +28,10 @@ from streamsync.metrics import (
     JOB_LATENESS_SECONDS,
     JOBS_COMPLETED,
     RETRIES,
+    UNAVAILABLE,
 )
 from streamsync.store.ledger import Admitted, Ledger, Settlement
+from streamsync.store.refusals import WRONG_PASSWORD, Refusals
 from streamsync.sync.engine import Control
 from streamsync.worker.delays import deferral_ms, put_off_ms, retry_ms
 from streamsync.worker.finish import Ended, Finisher
@@ -89,6 +92,7 @@ class Executor:
         engine: Engine,
         ledger: Ledger,
         finisher: Finisher,
+        refusals: Refusals,
         slots: Slots,
         settings: Settings,
         clock: Clock,
@@ -98,6 +102,7 @@ class Executor:
         self._engine = engine
         self._ledger = ledger
         self._finisher = finisher
+        self._refusals = refusals
         self._slots = slots
         self._settings = settings
         self._clock = clock
@@ -174,6 +179,8 @@ class Executor:
         except TransientError as error:
             return self._retry_or_dead(job, error)
         except PermanentError as error:
+            if error.error_class == WRONG_PASSWORD:
+                await self._mark(job)
             return _failed(job, error.error_class, str(error), error.http_status)
         except ConfigurationError as error:
             return _failed(job, "configuration", str(error), None)
@@ -199,6 +206,23 @@ class Executor:
         return Settlement(
             job.job_id, job.fence, State.RETRYING, "retrying", delay_ms,
             error.error_class, error.http_status, str(error),
+        )  # fmt: skip
+
+    async def _mark(self, job: Admitted) -> None:
+        """Before anybody else may use the ERP's user: nobody asks again with what was refused."""
+        delay_seconds = 0.1
+        while True:
+            try:
+                count = await self._refusals.mark(job)
+                break
+            except StoreUnavailable as error:
+                UNAVAILABLE.labels(server="postgresql").inc()
+                _log.warning("the mark of a refused credential waits", reason=str(error))
+                await asyncio.sleep(delay_seconds * random.uniform(0.5, 1.0))  # noqa: S311
+                delay_seconds = min(delay_seconds * 2, 5.0)
+        _log.error(
+            "the ERP refused user or password: it is not asked again before an operator sets a new one",
+            tenant_id=job.tenant_id, tenants=count,
         )  # fmt: skip
 
     async def _deferred(self, job: Admitted, error: Deferred) -> Settlement:

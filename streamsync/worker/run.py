@@ -26,6 +26,7 @@ from streamsync.queue.queue import Queue
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
+from streamsync.store.refusals import Refusals
 from streamsync.sync.engine import SyncEngine
 from streamsync.worker.claim import Claimer
 from streamsync.worker.credentials import Credentials
@@ -119,8 +120,9 @@ class Worker:
             finisher = Finisher(ledger, self.slots, credentials, self.name, unsure)
             async with asyncio.TaskGroup() as group:
                 executor = Executor(
-                    engine, ledger, finisher, self.slots, settings, self._clock, group, self._stop
-                )
+                    engine, ledger, finisher, Refusals(self._database, box), self.slots, settings,
+                    self._clock, group, self._stop,
+                )  # fmt: skip
                 for partition in self._queue.partitions:
                     claimers.append(
                         Claimer(
