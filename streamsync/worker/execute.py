@@ -161,8 +161,7 @@ class Executor:
             return Settlement(job.job_id, job.fence, state, outcome, delay_ms)
 
         try:
-            await self._engine.run(job, control)
-            return ended(State.SUCCEEDED, "succeeded")
+            return await self._sync(job, control) or ended(State.SUCCEEDED, "succeeded")
         except LostLock:
             return None
         except HandBack:
@@ -174,13 +173,9 @@ class Executor:
                 job.job_id, job.fence, State.CANCELLED, "cancelled", 0,
                 "cancel_requested", None, "cancelled on request",
             )  # fmt: skip
-        except Deferred as error:
-            return await self._deferred(job, error)
         except TransientError as error:
             return self._retry_or_dead(job, error)
         except PermanentError as error:
-            if error.error_class == WRONG_PASSWORD:
-                await self._mark(job)
             return _failed(job, error.error_class, str(error), error.http_status)
         except ConfigurationError as error:
             return _failed(job, "configuration", str(error), None)
@@ -198,6 +193,18 @@ class Executor:
             _log.error("unforeseen error", job_id=job.job_id, reason=_place_of(error))
             unforeseen = TransientError("internal_error", f"unforeseen {_place_of(error)}")
             return self._retry_or_dead(job, unforeseen)
+
+    async def _sync(self, job: Admitted, control: JobControl) -> Settlement | None:
+        """Run the engine; what some of its errors ask for is done here, where a cancellation is still heard."""
+        try:
+            await self._engine.run(job, control)
+        except Deferred as error:
+            return await self._deferred(job, error)
+        except PermanentError as error:
+            if error.error_class == WRONG_PASSWORD:
+                await self._mark(job)
+            raise
+        return None
 
     def _retry_or_dead(self, job: Admitted, error: TransientError) -> Settlement:
         if job.attempt > self._settings.max_retries:
