@@ -98,6 +98,21 @@ class ErpHttp:
     ) -> Answer:
         """One GET. Raises TransientError (`erp_timeout`, `erp_connection`, `erp_too_large`) or PermanentError
         (`erp_url`, `erp_address`); HTTP errors are answers, and for the connector to judge."""
+        return await self._request("GET", url, parameters=parameters, headers=headers, auth=auth)
+
+    async def post(self, url: str, *, headers: Mapping[str, str | bytes]) -> Answer:
+        """One POST without a body: login and logout. Takes a permit and raises like `get`."""
+        return await self._request("POST", url, parameters={}, headers=headers, auth=None)
+
+    async def _request(
+        self,
+        verb: str,
+        url: str,
+        *,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
+        auth: tuple[str, str] | None,
+    ) -> Answer:
         self._rules.check_url(url)
         host = host_of(url)
         await permit_for(one_spelling(host), self._take_permit)
@@ -108,7 +123,7 @@ class ErpHttp:
                 self._classified(host),
                 asyncio.timeout(self._settings.erp_page_timeout_seconds),
                 self._client.stream(
-                    "GET", url, params=dict(parameters), headers=dict(headers), auth=auth
+                    verb, url, params=dict(parameters), headers=_bytes(headers), auth=auth
                 ) as response,
             ):
                 body = await self._read(response, host)
@@ -166,6 +181,13 @@ class ErpHttp:
         if seconds != seconds:  # NaN
             return None
         return min(max(seconds, 0.0), float(self._settings.retry_after_max_seconds))
+
+
+def _bytes(headers: Mapping[str, str | bytes]) -> dict[bytes, bytes]:
+    return {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in headers.items()
+    }
 
 
 class _TooLarge(Exception):

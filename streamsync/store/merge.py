@@ -193,7 +193,10 @@ def merge_sql(entity: Entity) -> MergeSql:
         ).format(
             update=update,
             insert=insert,
-            counters=SQL("commits = j.commits + 1, commit_token = %(token)s, ") + _COUNTERS,
+            counters=SQL(
+                "commits = j.commits + 1, commit_token = %(token)s, deferred_since = NULL, deferrals = 0, "
+            )
+            + _COUNTERS,
             attempt_counters=_COUNTERS,
         )
     )

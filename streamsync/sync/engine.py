@@ -33,6 +33,7 @@ from streamsync.store.commit import Claim, Committed, Finish, FullStep, Unit, co
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
+from streamsync.store.sessions import ErpSessions
 from streamsync.store.sqlstate import FullReadLost
 from streamsync.store.tenants import SyncState, Tenants
 from streamsync.sync.clean import Cleaner
@@ -94,9 +95,10 @@ class SyncEngine:
         credential = self._box.open(job.tenant_id, job.credential)
         access = Access(
             job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password,
-            job.vitrines, job.branches, job.cursor_mode,
+            job.vitrines, job.branches, job.cursor_mode, job.app_name, job.licence_type,
         )  # fmt: skip
-        return find_connector(job.connector)(access, self._http)
+        sessions = ErpSessions(self._database, self._box, job)
+        return find_connector(job.connector)(access, self._http, sessions)
 
 
 class _Sync:
@@ -113,6 +115,10 @@ class _Sync:
         self._connector = engine._connector(job)
 
     async def run(self) -> None:
+        async with self._connector:
+            await self._read_all()
+
+    async def _read_all(self) -> None:
         for name in KINDS[self._job.kind]:
             entity = self._connector.entity(name)
             scopes = await self._connector.scopes(entity)

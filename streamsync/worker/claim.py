@@ -1,4 +1,4 @@
-"""The claim loop of one partition: (sweep →) read → lock → gate → start. In batches, as there are free slots.
+"""The claim loop of one partition: (sweep →) read → lock → gate → credentials → start. In batches, by free slots.
 
 Recovery of dead workers' entries happens here too, between two reads: both need free slots, and one after
 the other they cannot take the same slot twice.
@@ -24,6 +24,7 @@ from streamsync.queue.queue import Queue
 from streamsync.queue.scripts import Code, Held
 from streamsync.queue.stream import BLOCK_MS, Delivery, Partition
 from streamsync.store.ledger import Admitted, ClaimAnswer, Ledger, Running
+from streamsync.worker.credentials import Credentials
 from streamsync.worker.finish import DEAD_KEEP_MS
 from streamsync.worker.gate import Verdict, verdict
 from streamsync.worker.recovery import Recovery
@@ -53,6 +54,7 @@ class Claimer:
         job_starts: Limit | None,
         clock: Clock,
         recovery: Recovery,
+        credentials: Credentials,
         stop: asyncio.Event,
     ) -> None:
         self.partition = partition
@@ -68,6 +70,7 @@ class Claimer:
         self._clock = clock
         self.last_turn = clock.monotonic()
         self._recovery = recovery
+        self._credentials = credentials
         self._stop = stop
         # Whether reading has to begin with what a lost reply hid (see `unsure`).
         self._own_first = False
@@ -227,7 +230,7 @@ class Claimer:
         return list(grant.ids)
 
     async def process(self, deliveries: Sequence[Delivery], *, permits: list[str] | None = None) -> None:
-        """Lock, ask the gate, act. Each job that starts takes one of `permits` off the list.
+        """Lock, ask the gate, take credentials, act. Each job that starts takes one of `permits` off the list.
 
         Raises QueueUnavailable: what was not dealt with stays pending and is read again (`unsure`).
         """
@@ -249,15 +252,19 @@ class Claimer:
             locked, busy = await self._lock(holdings)
             answer = await self._ask(locked, busy)
             rest: list[tuple[Holding, Verdict]] = []
+            admitted: list[tuple[Holding, Admitted]] = []
             for holding in locked + busy:
                 decided = verdict(holding.job, holding.held.entry, answer)
                 if decided is Verdict.RUN:
-                    if permits:
-                        permits.pop()
-                    started.add(holding.held.entry)
-                    self._start(holding, answer.admitted[holding.job.job_id])
+                    admitted.append((holding, answer.admitted[holding.job.job_id]))
                 else:
                     rest.append((holding, decided))
+            await self._credentials.take(admitted)
+            for holding, job in admitted:
+                if permits and holding.credential is not None:
+                    permits.pop()
+                started.add(holding.held.entry)
+                self._start(holding, job)
             busy_entries = {holding.held.entry for holding in busy}
             await self._slots.silence([holding for holding, _ in rest])
             await self._turn_away(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from psycopg.rows import DictRow
@@ -19,7 +20,7 @@ from streamsync.schedule.producer import Produced, Producer
 from streamsync.simulator.data import Population
 from streamsync.simulator.journal import Entry
 from streamsync.simulator.server import Simulator
-from streamsync.store.credentials import Credential, CredentialBox, generate_key
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity, generate_key
 from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
 from streamsync.store.tenants import NewTenant, Tenants
@@ -96,21 +97,24 @@ class World:
 
     # --- tenants and jobs
 
-    async def add_tenants(self, *tenant_ids: str, password: str | None = None, active: bool = True) -> None:
-        """Register tenants of the simulator; `password` replaces the right one."""
+    async def add_tenants(
+        self,
+        *tenant_ids: str,
+        password: str | None = None,
+        active: bool = True,
+        auth_mode: str = "basic",
+        user_of: str | None = None,
+    ) -> None:
+        """Register tenants of the simulator. `password` replaces the right one; with `user_of` they share that
+        tenant's ERP user, and with it its data."""
         box = CredentialBox(self.settings().require_credential_keys())
-        tenants = [
-            NewTenant(
-                tenant_id,
-                tenant_id,
-                self.simulator.base_url(tenant_id),
-                box.seal(
-                    tenant_id, Credential(tenant_id, password or self.population.password_of(tenant_id))
-                ),
-                active=active,
-            )
-            for tenant_id in tenant_ids
-        ]
+        tenants = []
+        for tenant_id in tenant_ids:
+            user = user_of or tenant_id
+            url = self.simulator.base_url(user)
+            sealed = box.seal(tenant_id, Credential(user, password or self.population.password_of(user)))
+            tenant = NewTenant(tenant_id, tenant_id, url, sealed, auth_mode=auth_mode, active=active)
+            tenants.append(replace(tenant, credential_id=credential_identity(url, user)))
         await Tenants(self.database).put(tenants, replace=True)
 
     async def trigger(self, kind: str, *tenant_ids: str, now: bool = False, full: bool = False) -> Produced:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from streamsync.erp.millennium.lenient import parse, text_of
-from streamsync.errors import PermanentError, SyncError, TransientError
+from streamsync.errors import Deferred, PermanentError, SyncError, TransientError
 
 #: Names under which servers and customer modules wrap the rows.
 _WRAPPERS: Final = ("value", "values", "data")
@@ -83,6 +83,11 @@ def error_of(
             error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
         )
 
+    def deferred(error_class: str, what: str) -> Deferred:
+        return Deferred(
+            error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
+        )
+
     def permanent(error_class: str, what: str) -> PermanentError:
         return PermanentError(error_class, f"{host}: {what}", http_status=status)
 
@@ -92,10 +97,10 @@ def error_of(
                 "erp_wrong_password", "user or password refused; put it right before the next try"
             )
         if "ultrapassado o m" in text:
-            return transient("erp_too_many_sessions", "too many sessions of this user")
+            return deferred("erp_too_many_sessions", "too many sessions of this user")
         return transient("erp_unauthorized", "401 without a known reason")
     if "licen" in text and status in (429, 500, 503):
-        return transient("erp_no_licence", "no free licence")
+        return deferred("erp_no_licence", "no free licence")
     if status == 400 and (match := _UNKNOWN_PARAMETER.search(text)):
         # Only a name that we sent is quoted: anything else is the ERP's text.
         named = next((name for name in parameters if name.casefold() == match[1].casefold()), "it names")

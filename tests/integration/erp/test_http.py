@@ -13,7 +13,7 @@ from streamsync.config import Settings
 from streamsync.erp.connector import Access
 from streamsync.erp.http import Answer, ErpHttp
 from streamsync.erp.millennium.connector import Millennium
-from streamsync.errors import PermanentError, SyncError, TransientError
+from streamsync.errors import Deferred, PermanentError, SyncError, TransientError
 from streamsync.simulator.server import Simulator
 from tests.support import ERP_IS_HERE
 
@@ -22,7 +22,7 @@ _SHOP = "shop-00001"
 _FAULTS = [
     ("500", TransientError, "erp_server_error"),
     ("503", TransientError, "erp_server_error"),
-    ("licence", TransientError, "erp_no_licence"),
+    ("licence", Deferred, "erp_no_licence"),
     ("429", TransientError, "erp_throttled"),
     ("timeout", TransientError, "erp_timeout"),
     ("garbage", TransientError, "erp_garbage"),
@@ -31,7 +31,7 @@ _FAULTS = [
     ("cut", TransientError, "erp_connection"),
     ("reset", TransientError, "erp_connection"),
     ("password", PermanentError, "erp_wrong_password"),
-    ("busy", TransientError, "erp_too_many_sessions"),
+    ("busy", Deferred, "erp_too_many_sessions"),
 ]
 
 

@@ -35,6 +35,12 @@ class Server:
     changes: list[int] = field(default_factory=list)
     asked: list[tuple[int, int | None]] = field(default_factory=list)
 
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
     def entity(self, name: str) -> Entity:
         raise NotImplementedError
 
