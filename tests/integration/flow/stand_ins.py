@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from streamsync.clock import SystemClock
 from streamsync.store.ledger import Admitted
 from streamsync.sync.engine import Control
+from streamsync.worker.run import Worker
+from tests.support import wait_until
 
 
 class Counting:
@@ -54,3 +56,13 @@ class LeapingClock:
     def leap(self, seconds: float) -> None:
         """Put it forward."""
         self._leapt += seconds
+
+
+async def turn(worker: Worker, clock: LeapingClock) -> None:
+    """Wait until each claim loop of a worker on this clock has ended the turn that it is in.
+
+    What it says of itself tells: it is well again when every loop has begun a turn since the leap.
+    """
+    clock.leap(3600)
+    assert worker.why_not_alive() is not None
+    await wait_until(lambda: worker.why_not_alive() is None, 20, "another turn of every claim loop")

@@ -6,7 +6,7 @@ import pytest
 
 from streamsync.jobs import partition_of
 from tests.faults.world import World, tenants
-from tests.integration.flow.stand_ins import Counting, LeapingClock
+from tests.integration.flow.stand_ins import Counting, LeapingClock, turn
 from tests.plugins.fix_processes import MakeWorld
 from tests.support import wait_until
 
@@ -34,10 +34,7 @@ async def test_a_worker_never_runs_more_jobs_than_it_has_slots(
     engine, clock = Counting(held=True), LeapingClock()
     async with world.worker(engine=engine, clock=clock) as worker:
         await wait_until(lambda: engine.running >= concurrency, 20, "every slot taken")
-        # Each loop has ended the turn that it is in: whatever it has read runs now.
-        clock.leap(3600)
-        assert worker.why_not_alive() is not None
-        await wait_until(lambda: worker.why_not_alive() is None, 20, "another turn of every loop")
+        await turn(worker, clock)  # whatever a loop has read runs now
         assert engine.running == concurrency
         engine.release()
         await world.all_final()
