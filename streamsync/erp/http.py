@@ -199,9 +199,9 @@ class _Body:
 
     def __init__(self, limit: int, *, packed: bool) -> None:
         self._limit = limit
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()  # not a list of chunks: a tiny one takes many times its size
         self._gzip = zlib.decompressobj(_GZIP) if packed else None
+        self._begun = False
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk as it came over the wire. Raises _TooLarge, zlib.error."""
@@ -209,7 +209,8 @@ class _Body:
             self._keep(chunk)
             return
         while chunk:
-            self._keep(self._gzip.decompress(chunk, self._limit - self._size + 1))
+            self._begun = True
+            self._keep(self._gzip.decompress(chunk, self._limit - len(self._body) + 1))
             chunk = self._gzip.unconsumed_tail
             if self._gzip.eof and self._gzip.unused_data:  # another member follows
                 chunk = self._gzip.unused_data
@@ -217,12 +218,11 @@ class _Body:
 
     def whole(self) -> bytes:
         """All of it. Raises zlib.error where packed data were cut off."""
-        if self._gzip is not None and self._size and not self._gzip.eof:
+        if self._gzip is not None and self._begun and not self._gzip.eof:
             raise zlib.error("cut off")
-        return b"".join(self._chunks)
+        return bytes(self._body)
 
     def _keep(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._limit:
+        if len(self._body) + len(chunk) > self._limit:
             raise _TooLarge
-        self._chunks.append(chunk)
+        self._body += chunk

@@ -74,6 +74,9 @@ class Claimer:
         self._stop = stop
         # Whether reading has to begin with what a lost reply hid (see `unsure`).
         self._own_first = False
+        # A read that waits keeps its slots (and permits) meanwhile: from the loops of other partitions, for ever
+        # where it is idle. So it waits only where it is alone; the others wait first, holding nothing.
+        self._read_waits = job_starts is None and len(queue.partitions) == 1
 
     def unsure(self) -> None:
         """A reply was lost: entries may be pending for us that nobody saw."""
@@ -85,7 +88,7 @@ class Claimer:
         while not self._stop.is_set():
             try:
                 self.last_turn = self._clock.monotonic()
-                if await self._slots_free():
+                if await self._worth_a_slot() and await self._slots_free():
                     await self.run_once()
                 delay_seconds = 0.05
             except (QueueUnavailable, StoreUnavailable) as error:
@@ -99,6 +102,18 @@ class Claimer:
                 if isinstance(error, GroupMissing):
                     await self._create_group()
         await self._return_unseen()
+
+    async def _worth_a_slot(self) -> bool:
+        """Whether there may be something to claim: waits for it where the read itself does not."""
+        if self._read_waits or self._own_first or self._recovery.due():
+            return True
+        there: list[bool] = []
+
+        async def wait() -> None:
+            there.append(await self.partition.wait_for_entries(self._recovery.due_in_ms(BLOCK_MS)))
+
+        await self._interruptible(wait())
+        return any(there)
 
     async def _slots_free(self) -> bool:
         """Whether a slot is free, after a short wait for one: the loop must be seen to turn while all run."""
@@ -199,7 +214,7 @@ class Claimer:
             if taken:
                 await self.process(taken, permits=permits)
                 return
-        block_ms = 0 if permits is not None else self._recovery.due_in_ms(BLOCK_MS)
+        block_ms = self._recovery.due_in_ms(BLOCK_MS) if self._read_waits else 0
         deliveries: list[Delivery] = []
 
         async def read() -> None:
@@ -211,17 +226,7 @@ class Claimer:
         await self.process(deliveries, permits=permits)
 
     async def _reserve_starts(self, limit: Limit, count: int) -> list[str]:
-        """Under a limit of job starts: wait without claiming until there may be something, then reserve."""
-        wait_ms = self._recovery.due_in_ms(BLOCK_MS)
-        if not self._own_first and not self._recovery.due():
-            there = []
-
-            async def wait() -> None:
-                there.append(await self.partition.wait_for_entries(wait_ms))
-
-            await self._interruptible(wait())
-            if not any(there):
-                return []
+        """Permits for the next batch; waits where there are none."""
         grant = await limit.take(count)
         if not grant.ids:
             seconds = min(grant.wait_ms, BLOCK_MS) / 1000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 from psycopg.rows import DictRow
 from redis.asyncio import Redis
 
-from streamsync.clock import SystemClock
+from streamsync.clock import Clock, SystemClock
 from streamsync.config import Settings
 from streamsync.queue.connection import connect
 from streamsync.queue.keys import GROUP, PartitionKeys
@@ -25,6 +25,7 @@ from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
 from streamsync.store.tenants import NewTenant, Tenants
 from streamsync.store.ticks import Ticks
+from streamsync.worker.execute import Engine
 from streamsync.worker.run import Worker
 from tests.support import ERP_IS_HERE, wait_until
 
@@ -73,7 +74,7 @@ class World:
         self.redis: Redis = connect(redis_url)
         self.database = Database(database_url, max_size=4, application="test")
         self.ledger = Ledger(self.database)
-        self.queue = Queue(redis_url, "erp-sync", 1)
+        self.queue = Queue(redis_url, "erp-sync", self.settings().partitions)
         #: Tenants whose data are not the simulator's truth, because their jobs were meant to fail.
         self.without_data: set[str] = set()
         self._start = start
@@ -179,14 +180,21 @@ class World:
     # --- workers and the ERP
 
     @asynccontextmanager
-    async def worker(self, *, name: str | None = None, **changes: object) -> AsyncIterator[Worker]:
-        """A worker in this process, stopped in order at the end of the block."""
+    async def worker(
+        self,
+        *,
+        name: str | None = None,
+        engine: Engine | None = None,
+        clock: Clock | None = None,
+        **changes: object,
+    ) -> AsyncIterator[Worker]:
+        """A worker in this process, stopped in order at the end of the block. `engine` replaces the sync."""
         settings = self.settings(**changes)
         async with (
             Queue(settings.require_redis_url(), "erp-sync", settings.partitions) as queue,
             Database(settings.require_database_url(), max_size=settings.database_pool_max) as database,
         ):
-            worker = Worker(settings, queue, database, SystemClock(), name=name)
+            worker = Worker(settings, queue, database, clock or SystemClock(), name=name, engine=engine)
             task = asyncio.create_task(worker.run(), name="worker")
             try:
                 yield worker
