@@ -132,7 +132,7 @@ async def test_a_server_that_forgets_every_session_gets_one_replay_only(
     simulator.admin.switch(auth="session")
     checks = simulator.app.access
 
-    def refuse(key: str, tenant_id: str) -> None:
+    def refuse(*_: object) -> None:
         raise RefusedError(401, "Sessão inválida ou expirada.")
 
     monkeypatch.setattr(checks, "_use", refuse)

@@ -43,6 +43,22 @@ class Free:
         return
 
 
+def _differences(
+    rows: list[dict[str, Any]], truth: list[dict[str, Any]], key: tuple[str, ...]
+) -> list[tuple[Any, ...]]:
+    """(key, columns that differ; or which side lacks the row), the first few."""
+    ours = {tuple(row[name] for name in key): row for row in rows}
+    theirs = {tuple(row[name] for name in key): row for row in truth}
+    found: list[tuple[Any, ...]] = []
+    for one in sorted(ours.keys() | theirs.keys()):
+        mine, real = ours.get(one), theirs.get(one)
+        if mine is None or real is None:
+            found.append((one, "missing" if mine is None else "not in the truth"))
+        elif mine != real:
+            found.append((one, {name: (mine[name], real[name]) for name in real if mine[name] != real[name]}))
+    return found[:5]
+
+
 @dataclass
 class Shop:
     """A shop, and what its syncs leave behind."""
@@ -115,7 +131,8 @@ class Shop:
     async def check(self, *tables: str) -> None:
         """The tables (all of them, if none is named) hold exactly the truth, as it is now."""
         for table in tables or TABLES:
-            assert await self.rows(table) == self.truth(table), table
+            rows, truth = await self.rows(table), self.truth(table)
+            assert rows == truth, f"{table}: {_differences(rows, truth, TABLES[table].key)}"
 
     def asked(self) -> list[tuple[int | None, int | None]]:
         """(trans_id, $top) of each page asked for, in order."""
