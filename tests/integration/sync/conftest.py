@@ -11,7 +11,7 @@ import pytest_asyncio
 from streamsync.clock import SystemClock
 from streamsync.config import Settings
 from streamsync.erp.http import ErpHttp
-from streamsync.erp.millennium.entities import TABLES
+from streamsync.erp.millennium.entities import ENTITIES, TABLES
 from streamsync.erp.permits import TakePermit
 from streamsync.jobs import Job, State
 from streamsync.simulator.server import Simulator
@@ -127,6 +127,17 @@ class Shop:
             columns = [column.column for column in table.fields if column.column not in table.key]
             found[name] = await rows_of(self.database, SHOP, table, [*table.key, *columns])
         return found
+
+    async def vanished(self) -> int:
+        """How many rows of the entities' own tables live here and are no longer in the truth."""
+        count = 0
+        for entity in ENTITIES.values():
+            table, key = entity.table, entity.table.key
+            held = {
+                tuple(row[name] for name in key) for row in await rows_of(self.database, SHOP, table, key)
+            }
+            count += len(held - {tuple(row[name] for name in key) for row in self.truth(table.name)})
+        return count
 
     async def check(self, *tables: str) -> None:
         """The tables (all of them, if none is named) hold exactly the truth, as it is now."""
