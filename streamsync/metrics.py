@@ -49,6 +49,20 @@ DUPLICATES = Counter(
     "streamsync_duplicates_total", "Entries acknowledged without running, by reason", ["reason"]
 )
 BUSY = Counter("streamsync_busy_total", "Entries put back because their tenant was busy")
+CREDENTIALS_BUSY = Counter(
+    "streamsync_credentials_busy_total", "Jobs put off because another used their ERP user"
+)
+CREDENTIALS_LOST = Counter(
+    "streamsync_credentials_lost_total", "Jobs stopped because another uses their ERP user"
+)
+DEFERRALS = Counter(
+    "streamsync_deferrals_total", "Attempts sent away by the ERP without being spent", ["error_class"]
+)
+ERP_SESSIONS = Counter(
+    "streamsync_erp_sessions_total",
+    "ERP sessions, by what was done: login, relogin, logout, logout_failed, rescued (a dead worker's, closed)",
+    ["event"],
+)
 LOCKS_LOST = Counter("streamsync_locks_lost_total", "Jobs stopped because a newer claim exists")
 FENCE_REFUSALS = Counter("streamsync_fence_refusals_total", "Commits and outcomes that the fence refused")
 GROUPS_CREATED = Counter(

@@ -259,7 +259,7 @@ def _written(records: list[Any], *, ascii_only: bool, raw_control: bool) -> str:
     return text
 
 
-_KINDS: dict[str, type | tuple[type, ...]] = {
+KINDS: dict[str, type | tuple[type, ...]] = {
     "bigint": int, "integer": int, "text": str, "boolean": bool, "numeric": Decimal, "date": date,
     "timestamptz": datetime, "jsonb": str,
 }  # fmt: skip
@@ -277,7 +277,7 @@ def check_rows(unit: Unit) -> None:
                 if kind.endswith("[]"):
                     assert isinstance(value, list), name
                 elif value is not None:
-                    assert isinstance(value, _KINDS[kind]), name
+                    assert isinstance(value, KINDS[kind]), name
                 if isinstance(value, str):
                     assert "\0" not in value.encode().decode(), name
                 if kind == "jsonb" and value is not None:

@@ -23,6 +23,8 @@ UPDATE job_run w
 
 -- name: settle
 -- Record how attempts ended. Returns those recorded, now or before; the others were lost to a newer claim.
+-- Outcome `deferred` counts what asked the ERP and was sent away; `put_off` is a claim that asked it nothing: its
+-- attempt and its delivery never were, or every poll of shops that share an ERP user would leave a row.
 WITH outcome AS (
     SELECT *
       FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[], %(states)s::text[], %(outcomes)s::text[],
@@ -38,7 +40,15 @@ WITH outcome AS (
     UPDATE job_run j
        SET state = o.state,
            attempt = j.attempt + CASE WHEN o.state = 'retrying' THEN 1 ELSE 0 END,
-           deliveries = 0,
+           deliveries = CASE WHEN o.outcome = 'put_off' THEN greatest(j.deliveries - 1, 0) ELSE 0 END,
+           put_offs = CASE WHEN o.outcome = 'put_off' THEN j.put_offs + 1 ELSE 0 END,
+           deferrals = CASE WHEN o.outcome = 'deferred' THEN j.deferrals + 1
+                            WHEN o.outcome IN ('succeeded', 'retrying') THEN 0 ELSE j.deferrals END,
+           deferred_since = CASE WHEN o.outcome = 'deferred' THEN coalesce(j.deferred_since, clock_timestamp())
+                                 WHEN o.outcome IN ('succeeded', 'retrying') THEN NULL ELSE j.deferred_since END,
+           started_at = CASE WHEN o.outcome <> 'put_off' OR EXISTS (
+                                  SELECT 1 FROM job_attempt b WHERE b.job_id = j.job_id AND b.fence < j.fence)
+                             THEN j.started_at END,
            entry = CASE WHEN o.state IN ('scheduled', 'retrying') THEN NULL ELSE j.entry END,
            due_at = CASE WHEN o.state IN ('scheduled', 'retrying')
                          THEN now() + o.delay_ms * interval '1 millisecond' ELSE j.due_at END,
@@ -65,6 +75,11 @@ WITH outcome AS (
            error_class = o.error_class, error_status = o.error_status, error_message = o.error_message
       FROM settled s
       JOIN outcome o ON o.job_id = s.job_id
+     WHERE a.job_id = s.job_id AND a.fence = s.fence AND a.outcome IS NULL AND o.outcome <> 'put_off'
+), unmade AS (
+    DELETE FROM job_attempt a
+     USING settled s
+      JOIN outcome o ON o.job_id = s.job_id AND o.outcome = 'put_off'
      WHERE a.job_id = s.job_id AND a.fence = s.fence AND a.outcome IS NULL
 )
 SELECT job_id, attempt FROM settled
@@ -74,6 +89,12 @@ SELECT o.job_id, j.attempt
   FROM outcome o
   JOIN job_attempt a ON a.job_id = o.job_id AND a.fence = o.fence AND a.outcome = o.outcome
   JOIN job_run j ON j.job_id = o.job_id;
+
+-- name: deferred_so_far
+-- How often and for how long a job has been deferred since it last got on.
+SELECT deferrals, coalesce(extract(epoch FROM clock_timestamp() - deferred_since), 0) AS seconds
+  FROM job_run
+ WHERE job_id = %(job_id)s;
 
 -- name: release_taken_over
 -- Jobs of dead claims whose tenant is busy: they wait again, no attempt spent. The fence names the dead claim: if

@@ -15,11 +15,14 @@ from streamsync.config import Settings
 from streamsync.erp.address import AddressRules
 from streamsync.errors import ConfigurationError, PermanentError
 from streamsync.jobs import TENANT_ID_PATTERN
-from streamsync.store.credentials import Credential, CredentialBox
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity
 from streamsync.store.tenants import CURSOR_MODES, NewTenant
 
 _REQUIRED: Final = ("tenant_id", "name", "base_url", "username", "password")
-_OPTIONAL: Final = ("connector", "vitrines", "branches", "cursor_mode", "active")
+_OPTIONAL: Final = ("connector", "vitrines", "branches", "cursor_mode", "active", "auth_mode",
+             "app_name", "licence_type")  # fmt: skip
+#: How an ERP is told who asks.
+AUTH_MODES: Final = ("basic", "session")
 _WORDS: Final = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 
@@ -63,6 +66,25 @@ def _cursor_mode_of(value: str, where: str) -> str:
     return mode
 
 
+def auth_mode_of(value: str, credential: Credential, where: str) -> str:
+    """How the ERP is told who asks. A session's login joins user and password by a slash."""
+    if value not in AUTH_MODES:
+        raise ConfigurationError(f"{where}: {' or '.join(AUTH_MODES)}, got {value!r}")
+    if value == "session" and ("/" in credential.username or "/" in credential.password):
+        raise ConfigurationError(
+            f"{where}: session login cannot carry a user or password with a '/'; use basic"
+        )
+    return value
+
+
+def header_of(value: str | None, where: str) -> str | None:
+    """A text that is sent as a header."""
+    text = (value or "").strip()
+    if not text.isascii() or not text.isprintable() or len(text) > 100:
+        raise ConfigurationError(f"{where}: up to 100 printable ASCII characters: it is sent as a header")
+    return text or None
+
+
 def read_password(*, from_stdin: bool) -> str:
     """The ERP's password, from the prompt or the first line of standard input; never an argument."""
     if from_stdin:
@@ -98,11 +120,18 @@ def read_csv(file: Path, settings: Settings, box: CredentialBox) -> Iterator[New
             active = row.get("active", "").strip().lower()
             if active not in _WORDS:
                 raise ConfigurationError(f"{where}: active: true or false, got {active!r}")
+            credential = Credential(row["username"], row["password"])
+            url = base_url_of(row["base_url"].strip(), f"{where}: base_url", rules)
+            mode = row.get("auth_mode", "").strip().lower() or AUTH_MODES[0]
             yield NewTenant(
                 tenant_id,
                 name_of(row["name"], f"{where}: name"),
-                base_url_of(row["base_url"].strip(), f"{where}: base_url", rules),
-                box.seal(tenant_id, Credential(row["username"], row["password"])),
+                url,
+                box.seal(tenant_id, credential),
+                auth_mode=auth_mode_of(mode, credential, f"{where}: auth_mode"),
+                app_name=header_of(row.get("app_name"), f"{where}: app_name"),
+                licence_type=header_of(row.get("licence_type"), f"{where}: licence_type"),
+                credential_id=credential_identity(url, row["username"]),
                 connector=row.get("connector", "").strip() or "millennium",
                 vitrines=_numbers(row.get("vitrines", ""), f"{where}: vitrines", "storefronts"),
                 branches=_numbers(row.get("branches", ""), f"{where}: branches", "branches", negative=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,10 +14,19 @@ from rich.table import Table
 
 from streamsync.cli.context import AppContext, pass_app
 from streamsync.cli.runtime import open_database, run
-from streamsync.cli.tenant_input import base_url_of, name_of, read_csv, read_password, tenant_id_of
+from streamsync.cli.tenant_input import (
+    AUTH_MODES,
+    auth_mode_of,
+    base_url_of,
+    header_of,
+    name_of,
+    read_csv,
+    read_password,
+    tenant_id_of,
+)
 from streamsync.erp.address import AddressRules
 from streamsync.errors import ConfigurationError
-from streamsync.store.credentials import Credential, CredentialBox
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity
 from streamsync.store.tenant_credentials import Credentials
 from streamsync.store.tenants import CURSOR_MODES, NewTenant, Tenants
 
@@ -51,6 +61,9 @@ def tenants() -> None:
     show_default=True,
     help="By what changed records are asked for; date for servers without trans_id.",
 )
+@click.option("--auth-mode", type=click.Choice(AUTH_MODES), default="basic", show_default=True)
+@click.option("--app-name", help="Sent to the ERP as WTS-AppName.")
+@click.option("--licence-type", help="Sent to the ERP as WTS-LicenceType.")
 @pass_app
 def add(
     app: AppContext,
@@ -61,6 +74,9 @@ def add(
     vitrines: tuple[int, ...],
     branches: tuple[int, ...],
     cursor_mode: str,
+    auth_mode: str,
+    app_name: str | None,
+    licence_type: str | None,
     *,
     password_stdin: bool,
 ) -> None:
@@ -69,9 +85,13 @@ def add(
     box = CredentialBox(settings.require_credential_keys())
     tenant_id_of(tenant_id, "TENANT_ID")
     url = base_url_of(base_url, "--base-url", AddressRules(settings))
-    password = read_password(from_stdin=password_stdin)
+    credential = Credential(username, read_password(from_stdin=password_stdin))
     tenant = NewTenant(
-        tenant_id, name_of(name, "--name"), url, box.seal(tenant_id, Credential(username, password)),
+        tenant_id, name_of(name, "--name"), url, box.seal(tenant_id, credential),
+        auth_mode=auth_mode_of(auth_mode, credential, "--auth-mode"),
+        app_name=header_of(app_name, "--app-name"),
+        licence_type=header_of(licence_type, "--licence-type"),
+        credential_id=credential_identity(url, username),
         vitrines=vitrines, branches=branches, cursor_mode=cursor_mode,
     )  # fmt: skip
 
@@ -94,8 +114,10 @@ def import_(app: AppContext, file: Path) -> None:
     """Add or update tenants from a CSV file with a header line.
 
     Columns: tenant_id, name, base_url, username, password; and, if wanted, connector, vitrines and branches
-    (numbers separated by spaces), cursor_mode (trans_id or date), active (true or false). What is left out is
-    set to its default. The whole file is checked before anything is written.
+    (numbers separated by spaces), cursor_mode (trans_id or date), active (true or false), auth_mode (basic or
+    session), app_name and licence_type (sent as WTS-AppName and WTS-LicenceType). What is left out is set to its
+    default. The whole file is checked before anything is written. A credential that is given again unchanged
+    does not count as a new one: if the ERP refused it, it stays refused.
     """
     settings = app.settings
     box = CredentialBox(settings.require_credential_keys())
@@ -106,12 +128,26 @@ def import_(app: AppContext, file: Path) -> None:
         async with open_database(settings, application="streamsync tenants") as database:
             store = Tenants(database)
             for start in range(0, len(parsed), _IMPORT_BATCH):
-                new, changed = await store.put(parsed[start : start + _IMPORT_BATCH], replace=True)
+                batch = parsed[start : start + _IMPORT_BATCH]
+                known = await store.sealed([tenant.tenant_id for tenant in batch])
+                kept = [_unchanged(box, tenant, known.get(tenant.tenant_id)) for tenant in batch]
+                new, changed = await store.put(kept, replace=True)
                 created, updated = created + new, updated + changed
         return created, updated
 
     created, updated = run(main)
     click.echo(f"{created} tenants added, {updated} updated")
+
+
+def _unchanged(box: CredentialBox, tenant: NewTenant, known: bytes | None) -> NewTenant:
+    """The tenant with the bytes that it has already, if they hold the same credential."""
+    if known is None:
+        return tenant
+    try:
+        same = box.open(tenant.tenant_id, known) == box.open(tenant.tenant_id, tenant.credential)
+    except ConfigurationError:
+        return tenant  # sealed with a key that is gone: the file's is the one that can be opened
+    return replace(tenant, credential=known) if same else tenant
 
 
 @tenants.command("set-credential")
@@ -222,3 +258,21 @@ def enable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
 def disable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
     """Stop scheduling tenants; jobs that wait are cancelled at their claim, with the reason."""
     _switch(app, tenant_ids, active=False)
+
+
+@tenants.command("clear-refusal")
+@click.argument("tenant_ids", nargs=-1, required=True)
+@pass_app
+def clear_refusal(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
+    """Let jobs ask an ERP again that refused the user or password, now that it is put right there."""
+    settings = app.settings
+
+    async def main() -> set[str]:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return await Tenants(database).clear_refusals(tenant_ids)
+
+    done = run(main)
+    unknown = sorted(set(tenant_ids) - done)
+    click.echo(f"may ask again: {', '.join(sorted(done)) or 'none'}")
+    if unknown:
+        raise ConfigurationError(f"no such tenant: {', '.join(unknown)}; see `streamsync tenants list`")

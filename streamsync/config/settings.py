@@ -131,6 +131,22 @@ class Settings(ArgumentsOnly):
         le=YEAR_SECONDS,
     )
 
+    # --- deferrals: the ERP has no session or licence free
+    defer_base_ms: Whole = setting(
+        60_000,
+        "ERP_SYNC_DEFER_BASE_MS",
+        "Wait of a job whose ERP has no session or licence free; doubled each time",
+        ge=1,
+    )
+    defer_max_ms: Whole = setting(900_000, "ERP_SYNC_DEFER_MAX_MS", "The longest such wait", ge=1)
+    session_wait_max_seconds: Number = setting(
+        21_600.0,
+        "ERP_SYNC_SESSION_WAIT_MAX_SECONDS",
+        "How long in all a job waits for a session or licence of its ERP before it fails",
+        ge=0,
+        le=YEAR_SECONDS,
+    )
+
     # --- jitter
     delay_customers_ms_max: Whole = setting(
         3_600_000,

@@ -9,18 +9,12 @@ from dataclasses import dataclass
 
 import uvloop
 
-from streamsync.entity import Table
-from streamsync.erp.millennium.customers import CUSTOMERS
-from streamsync.erp.millennium.products import PRODUCTS
+from streamsync.erp.millennium.entities import ENTITIES, TABLES
 from streamsync.queue.queue import Queue
 from streamsync.simulator.data import Population
 from streamsync.store.pool import Database
 from streamsync.store.readback import rows_of
 from streamsync.store.report import Report
-
-_TABLES: tuple[Table, ...] = tuple(
-    table for entity in (CUSTOMERS, PRODUCTS) for table in (entity.table, *entity.children)
-)
 
 #: Keys that may remain: the streams keep their consumer group, the feed of dead jobs its 24 hours.
 _KNOWN_KEYS = ("stream", "urgent", "dead")
@@ -49,7 +43,7 @@ def compare_all(url: str, population: Population, tenants: list[str], empty: fro
     shares = [tenants[number::workers] for number in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
         parts = list(pool.map(_compare, [(url, population, share, empty) for share in shares]))
-    rows = {table.name: sum(part.rows[table.name] for part in parts) for table in _TABLES}
+    rows = {table.name: sum(part.rows[table.name] for part in parts) for table in TABLES.values()}
     return Compared(rows, [name for part in parts for name in part.different])
 
 
@@ -57,11 +51,11 @@ def _compare(arguments: tuple[str, Population, list[str], frozenset[str]]) -> Co
     url, population, tenants, empty = arguments
 
     async def main() -> Compared:
-        counted = {table.name: 0 for table in _TABLES}
+        counted = {table.name: 0 for table in TABLES.values()}
         different = []
         async with Database(url, max_size=1) as database:
             for tenant_id in tenants:
-                for table in _TABLES:
+                for table in TABLES.values():
                     expected = [] if tenant_id in empty else list(population.truth(tenant_id, table.name))
                     columns = tuple(expected[0]) if expected else table.key
                     actual = await rows_of(database, tenant_id, table, columns)
@@ -86,10 +80,7 @@ async def check_ledger(
     ]
     inconsistent = await report.inconsistencies()
     bad = sum(
-        population.bad_count(tenant, entity)
-        for tenant in tenants
-        if tenant != wrong
-        for entity in ("customers", "products")
+        population.bad_count(tenant, entity) for tenant in tenants if tenant != wrong for entity in ENTITIES
     )
     quarantined = await report.quarantined()
     return [

@@ -98,6 +98,21 @@ class ErpHttp:
     ) -> Answer:
         """One GET. Raises TransientError (`erp_timeout`, `erp_connection`, `erp_too_large`) or PermanentError
         (`erp_url`, `erp_address`); HTTP errors are answers, and for the connector to judge."""
+        return await self._request("GET", url, parameters=parameters, headers=headers, auth=auth)
+
+    async def post(self, url: str, *, headers: Mapping[str, str | bytes]) -> Answer:
+        """One POST without a body: login and logout. Takes a permit and raises like `get`."""
+        return await self._request("POST", url, parameters={}, headers=headers, auth=None)
+
+    async def _request(
+        self,
+        verb: str,
+        url: str,
+        *,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
+        auth: tuple[str, str] | None,
+    ) -> Answer:
         self._rules.check_url(url)
         host = host_of(url)
         await permit_for(one_spelling(host), self._take_permit)
@@ -108,7 +123,7 @@ class ErpHttp:
                 self._classified(host),
                 asyncio.timeout(self._settings.erp_page_timeout_seconds),
                 self._client.stream(
-                    "GET", url, params=dict(parameters), headers=dict(headers), auth=auth
+                    verb, url, params=dict(parameters), headers=_bytes(headers), auth=auth
                 ) as response,
             ):
                 body = await self._read(response, host)
@@ -168,6 +183,13 @@ class ErpHttp:
         return min(max(seconds, 0.0), float(self._settings.retry_after_max_seconds))
 
 
+def _bytes(headers: Mapping[str, str | bytes]) -> dict[bytes, bytes]:
+    return {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in headers.items()
+    }
+
+
 class _TooLarge(Exception):
     """More bytes than an answer may have."""
 
@@ -177,9 +199,9 @@ class _Body:
 
     def __init__(self, limit: int, *, packed: bool) -> None:
         self._limit = limit
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()  # not a list of chunks: a tiny one takes many times its size
         self._gzip = zlib.decompressobj(_GZIP) if packed else None
+        self._begun = False
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk as it came over the wire. Raises _TooLarge, zlib.error."""
@@ -187,7 +209,8 @@ class _Body:
             self._keep(chunk)
             return
         while chunk:
-            self._keep(self._gzip.decompress(chunk, self._limit - self._size + 1))
+            self._begun = True
+            self._keep(self._gzip.decompress(chunk, self._limit - len(self._body) + 1))
             chunk = self._gzip.unconsumed_tail
             if self._gzip.eof and self._gzip.unused_data:  # another member follows
                 chunk = self._gzip.unused_data
@@ -195,12 +218,11 @@ class _Body:
 
     def whole(self) -> bytes:
         """All of it. Raises zlib.error where packed data were cut off."""
-        if self._gzip is not None and self._size and not self._gzip.eof:
+        if self._gzip is not None and self._begun and not self._gzip.eof:
             raise zlib.error("cut off")
-        return b"".join(self._chunks)
+        return bytes(self._body)
 
     def _keep(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._limit:
+        if len(self._body) + len(chunk) > self._limit:
             raise _TooLarge
-        self._chunks.append(chunk)
+        self._body += chunk

@@ -60,12 +60,15 @@ def reshaped_error(answer: Answer, form: str) -> Answer:
     return answer
 
 
-def envelope(rows: list[bytes], count: int, switches: Switches) -> Answer:
-    """Rows that are JSON already, in the ERP's envelope or in one of those that other modules use."""
+def envelope(pieces: list[bytes], rows: int, count: int, switches: Switches) -> Answer:
+    """Rows that are JSON already, in the ERP's envelope or in one of those that other modules use.
+
+    `pieces` are rows, or several with commas between them; `count` is what `odata.count` says.
+    """
     if not rows and switches.empty != "list":
         return Answer(200, _EMPTY[switches.empty])
-    alone = len(rows) == 1 and switches.single == "all"
-    listed = rows[0] if alone else b"[%b]" % b",".join(rows)
+    alone = rows == 1 and switches.single == "all"
+    listed = pieces[0] if alone else b"[%b]" % b",".join(pieces)
     match switches.envelope:
         case "array":
             body = listed
@@ -76,7 +79,7 @@ def envelope(rows: list[bytes], count: int, switches: Switches) -> Answer:
     return Answer(
         200,
         body.decode().encode("cp1252", "streamsync.json_escape") if switches.latin1 else body,
-        rows=len(rows),
+        rows=rows,
     )
 
 

@@ -94,8 +94,10 @@ def product_code(rank: int) -> str:
     return f"{rank:05d}-{'ABCD'[rank % 4]}" if rank % 4 else f"{rank:07d}"
 
 
-def product(dice: Dice, vitrine: int, product_id: int, rank: int, trans_id: int, updated_ms: int) -> Row:
-    """The clean row of one product of a storefront."""
+def product(
+    dice: Dice, vitrine: int, product_id: int, rank: int, trans_id: int, updated_ms: int, first_ms: int
+) -> Row:
+    """The clean row of one product of a storefront; `first_ms` is after it was registered."""
     garment, category = dice.pick(words.GARMENTS)
     material = dice.pick(words.MATERIALS)
     style = dice.pick(words.STYLES)
@@ -134,7 +136,7 @@ def product(dice: Dice, vitrine: int, product_id: int, rank: int, trans_id: int,
         "width": scaled(100 + dice.below(5000), 1) if measured else None,
         "length": Decimal(10 + dice.below(90)) if measured else None,
         "cost": scaled(500 + dice.below(40_000), 2) if dice.chance(850) else None,
-        "registered_on": day(updated_ms // 86_400_000 - dice.below(1500)),
+        "registered_on": day(first_ms // 86_400_000 - dice.below(1500)),
         "source_updated_at": moment(updated_ms),
         "kit": dice.chance(20),
         "allows_backorder": dice.pick((False, False, True, None)),

@@ -35,7 +35,10 @@ class CustomerListing(Listing):
     def parent(self, item: Item) -> Row:
         rank = self.rank(item.index)
         dice = self._dice(b"row", item.index, item.version)
-        return people.customer(dice, self.id_at_rank(rank), rank + 1, item.trans_id, item.updated_ms)
+        first_ms = self.updated_ms(item.index)
+        return people.customer(
+            dice, self.id_at_rank(rank), rank + 1, item.trans_id, item.updated_ms, first_ms
+        )
 
     def children(self, item: Item, table: str) -> list[Row]:
         customer_id = self.id_of(item.index)
@@ -80,7 +83,13 @@ class ProductListing(Listing):
         rank = self.rank(item.index)
         dice = self._dice(b"row", item.index, item.version)
         row = catalog.product(
-            dice, self.vitrine, self.id_at_rank(rank), rank + 1, item.trans_id, item.updated_ms
+            dice,
+            self.vitrine,
+            self.id_at_rank(rank),
+            rank + 1,
+            item.trans_id,
+            item.updated_ms,
+            self.updated_ms(item.index),
         )
         return row | {"excluded": True, "active": False, "web": "E"} if item.excluded else row
 

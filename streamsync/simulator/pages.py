@@ -6,9 +6,11 @@ more than asked for is rendered at each end of a run of records that never chang
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
+from itertools import accumulate
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from streamsync.simulator import answers, protocol, record
@@ -22,9 +24,41 @@ from streamsync.simulator.switches import Switches, style_of_server
 from streamsync.simulator.world import ListKey, World
 
 _BLOCK: Final = 64
+#: What a cache entry weighs besides its text: objects, key, offsets.
+_ENTRY_BYTES: Final = 700
 
 #: Tenants with the same template share what is rendered: (template, entity, scope), style, block or record.
 _CacheKey = tuple[ListKey, int, int | Item]
+
+
+class _Rendered:
+    """Neighbouring rows as JSON, in one piece: rows kept one by one cost several times their length."""
+
+    __slots__ = ("_starts", "body")
+
+    def __init__(self, rows: list[bytes]) -> None:
+        self.body = b",".join(rows)
+        # One more than there are rows; each start is one comma after the row before.
+        self._starts = array("I", accumulate((len(row) + 1 for row in rows), initial=0))
+
+    def part(self, first: int, last: int) -> bytes:
+        """The rows from `first` up to `last`, with the commas between them."""
+        return self.body[self._starts[first] : self._starts[last] - 1]
+
+    def rows(self, first: int, last: int) -> list[bytes]:
+        """The same, each by itself."""
+        return [self.part(number, number + 1) for number in range(first, last)]
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+
+class _Read(NamedTuple):
+    """What a request gets: pieces of JSON to be joined by commas, how many rows are in them, how many match."""
+
+    pieces: list[bytes]
+    rows: int
+    total: int
 
 
 class Pages:
@@ -34,7 +68,7 @@ class Pages:
         self.world = world
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
-        self._blocks: OrderedDict[_CacheKey, list[bytes]] = OrderedDict()
+        self._blocks: OrderedDict[_CacheKey, _Rendered] = OrderedDict()
         self._styles: dict[Style, int] = {}
         #: Rows rendered since the start; tests of the cost of a page look at it.
         self.rendered = 0
@@ -44,20 +78,22 @@ class Pages:
     ) -> Answer:
         """The answer to one read. Raises RefusedError for what the ERP would refuse."""
         if method in protocol.LISTS:
-            rows, total = self._page(tenant_id, method, query, switches, style)
+            read = self._page(tenant_id, method, query, switches, style, single=not as_json)
         else:
             records = self._storefronts(tenant_id)
             rows = [record.encode(one, style) for one in records[: query.top]]
-            total = len(records)
+            read = _Read(rows, len(rows), len(records))
         if switches.unordered:
-            rows.sort(key=crc32)
+            read.pieces.sort(key=crc32)
         if not as_json:
-            return answers.atom(rows)
-        return answers.envelope(rows, total if switches.count_total else len(rows), switches)
+            return answers.atom(read.pieces)
+        return answers.envelope(
+            read.pieces, read.rows, read.total if switches.count_total else read.rows, switches
+        )
 
     def _page(
-        self, tenant_id: str, name: str, query: Query, switches: Switches, style: Style
-    ) -> tuple[list[bytes], int]:
+        self, tenant_id: str, name: str, query: Query, switches: Switches, style: Style, *, single: bool
+    ) -> _Read:
         method = protocol.LISTS[name]
         scope = query.number(method.scope) if method.scope else None
         if method.scope and scope is None:
@@ -70,7 +106,7 @@ class Pages:
         since = None if since is None else since // 1000 * 1000
         overlay = self.world.list_of(tenant_id, method.entity, scope)
         if overlay is None:
-            return [], 0
+            return _Read([], 0, 0)
         start = 0
         if trans_id is not None and trans_id > 0:
             start = overlay.first_place(trans_id, exclusive=switches.exclusive)
@@ -80,54 +116,61 @@ class Pages:
         number = self._styles.setdefault(style, len(self._styles))
         if wanted is not None:
             items = _narrowed(overlay, wanted, start)
-            return [row for item in items for row in self._row(key, number, overlay, item, style)], len(items)
+            found = [self._row(key, number, overlay, item, style).body for item in items]
+            return _Read(found, len(found), len(found))
         total = len(overlay) - start
         start, stop = _cut(start, len(overlay), query, switches)
-        rows = list(self._rows(key, number, overlay, start, stop, style))
-        if switches.duplicate_rate:
-            rows = _doubled(rows, switches.duplicate_rate, overlay.listing.salt + start)
-        self.world.page_served((tenant_id, method.entity, scope), len(rows))
-        return rows, total
+        spans = self._spans(key, number, overlay, start, stop, style)
+        if single or switches.unordered or switches.duplicate_rate:
+            pieces = [row for rendered, first, last in spans for row in rendered.rows(first, last)]
+            if switches.duplicate_rate:
+                pieces = _doubled(pieces, switches.duplicate_rate, overlay.listing.salt + start)
+        else:
+            pieces = [rendered.part(first, last) for rendered, first, last in spans]
+        rows = max(stop - start, 0)
+        self.world.page_served((tenant_id, method.entity, scope), rows)
+        return _Read(pieces, rows, total)
 
-    def _rows(
+    def _spans(
         self, key: ListKey, number: int, overlay: Overlay, start: int, stop: int, style: Style
-    ) -> Iterator[bytes]:
+    ) -> Iterator[tuple[_Rendered, int, int]]:
+        """The rows of these places, as parts of what is kept rendered."""
         for run in overlay.runs(start, stop):
             for block in range(run.start // _BLOCK, -(-run.stop // _BLOCK)):
                 first = block * _BLOCK
                 rendered = self._block(key, number, block, overlay.listing, style)
-                yield from rendered[max(run.start - first, 0) : run.stop - first]
+                yield rendered, max(run.start - first, 0), min(run.stop - first, len(rendered))
         for item in overlay.moved(start, stop):
-            yield from self._row(key, number, overlay, item, style)
+            yield self._row(key, number, overlay, item, style), 0, 1
 
-    def _block(self, key: ListKey, number: int, block: int, listing: Listing, style: Style) -> list[bytes]:
-        rows = self._cached((key, number, block))
-        if rows is None:
+    def _block(self, key: ListKey, number: int, block: int, listing: Listing, style: Style) -> _Rendered:
+        rendered = self._cached((key, number, block))
+        if rendered is None:
             indices = range(block * _BLOCK, min((block + 1) * _BLOCK, listing.size))
-            found = [_rendered(listing, listing.item(index), style) for index in indices]
-            rows = self._keep((key, number, block), found)
-        return rows
+            rows = [_rendered(listing, listing.item(index), style) for index in indices]
+            rendered = self._keep((key, number, block), rows)
+        return rendered
 
-    def _row(self, key: ListKey, number: int, overlay: Overlay, item: Item, style: Style) -> list[bytes]:
-        rows = self._cached((key, number, item))
-        if rows is None:
-            rows = self._keep((key, number, item), [_rendered(overlay.listing, item, style)])
-        return rows
+    def _row(self, key: ListKey, number: int, overlay: Overlay, item: Item, style: Style) -> _Rendered:
+        rendered = self._cached((key, number, item))
+        if rendered is None:
+            rendered = self._keep((key, number, item), [_rendered(overlay.listing, item, style)])
+        return rendered
 
-    def _cached(self, key: _CacheKey) -> list[bytes] | None:
-        rows = self._blocks.get(key)
-        if rows is not None:
+    def _cached(self, key: _CacheKey) -> _Rendered | None:
+        rendered = self._blocks.get(key)
+        if rendered is not None:
             self._blocks.move_to_end(key)
-        return rows
+        return rendered
 
-    def _keep(self, key: _CacheKey, rows: list[bytes]) -> list[bytes]:
+    def _keep(self, key: _CacheKey, rows: list[bytes]) -> _Rendered:
         self.rendered += len(rows)
-        self._blocks[key] = rows
-        self._cached_bytes += sum(map(len, rows))
+        rendered = self._blocks[key] = _Rendered(rows)
+        self._cached_bytes += len(rendered.body) + _ENTRY_BYTES
         while self._cached_bytes > self._cache_bytes:
             _, oldest = self._blocks.popitem(last=False)
-            self._cached_bytes -= sum(map(len, oldest))
-        return rows
+            self._cached_bytes -= len(oldest.body) + _ENTRY_BYTES
+        return rendered
 
     def _storefronts(self, tenant_id: str) -> list[record.Record]:
         return [

@@ -37,8 +37,8 @@ def day(number: int) -> date:
     return _EPOCH_DAY + timedelta(days=number)
 
 
-def customer(dice: Dice, customer_id: int, rank: int, trans_id: int, updated_ms: int) -> Row:
-    """The clean row of one customer."""
+def customer(dice: Dice, customer_id: int, rank: int, trans_id: int, updated_ms: int, first_ms: int) -> Row:
+    """The clean row of one customer; `first_ms` is after it was registered."""
     company = dice.chance(120)
     surname = dice.pick(words.SURNAMES)
     if company:
@@ -61,7 +61,7 @@ def customer(dice: Dice, customer_id: int, rank: int, trans_id: int, updated_ms:
     cpf, cpf_valid = _cpf(dice) if not company else (None, None)
     cnpj, cnpj_valid = _cnpj(dice) if company else (None, None)
     city = dice.pick(words.CITIES)
-    registered = updated_ms // 86_400_000 - dice.below(2500)
+    registered = first_ms // 86_400_000 - dice.below(2500)
     return {
         "customer_id": customer_id,
         "customer_code": f"C{rank:07d}" if rank % 3 else f"{rank:08d}",

@@ -64,11 +64,13 @@ class Rejected:
 @dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a full read: whether the ERP has surely shown everything, whether the operator accepts any number
-    of deletions, and the share of the scope's rows (in percent) beyond which he must."""
+    of deletions, and the share of the scope's rows (in percent) beyond which he must. `of_all_scopes`: the share
+    of the tenant's rows instead, for a scope that has vanished as a whole."""
 
     complete: bool
     accept: bool
     threshold_percent: float
+    of_all_scopes: bool = False
 
 
 @dataclass(slots=True)
@@ -225,6 +227,7 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
             "complete": finish.complete,
             "accept": finish.accept,
             "threshold_percent": finish.threshold_percent,
+            "of_all_scopes": finish.of_all_scopes,
         }
     async with AsyncClientCursor(connection) as cursor:
         await cursor.execute(SQL(";\n").join(message), parameters)

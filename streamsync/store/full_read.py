@@ -1,14 +1,15 @@
 """Full reads: the keys seen, and at the end the rows that were not.
 
 All of it is part of a commit's message (see `store/commit.py`), so it stands or falls with the rows. Parameters
-beyond a commit's: `seen_keys` (of rejected records), `complete`, `accept`, `threshold_percent`, `cursor_mode`.
+beyond a commit's: `seen_keys` (of rejected records), `complete`, `accept`, `threshold_percent`, `of_all_scopes`,
+`cursor_mode`.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from streamsync.entity import Entity
 from streamsync.store.merge import stage_name
@@ -70,11 +71,12 @@ def finish_sql(entity: Entity) -> Composed:
     """Marks what was not seen as deleted, its nested rows gone, if the read was complete and not too much is
     missing; then the cursor is where the full read ended, even if that is lower. Answers (deleted, withheld)."""
     table = entity.table
-    own_scope = (
-        SQL(" AND t.{} = %(scope)s::bigint").format(Identifier(entity.scope_column))
-        if entity.scope_column
-        else SQL("")
-    )
+    own_scope: Composable = SQL("")
+    all_scopes: Composable = SQL("")
+    if entity.scope_column:
+        scope = SQL("t.{} = %(scope)s::bigint").format(Identifier(entity.scope_column))
+        own_scope = SQL(" AND {}").format(scope)
+        all_scopes = SQL(" AND (%(of_all_scopes)s OR {})").format(scope)
     keys = SQL(", ").join(map(Identifier, table.key))
     same = SQL(" AND ").join(SQL("t.{0} = g.{0}").format(Identifier(name)) for name in table.key)
     nested = SQL("").join(
@@ -91,7 +93,7 @@ def finish_sql(entity: Entity) -> Composed:
     )
     return SQL(
         "WITH live AS (SELECT count(*) AS rows FROM {table} t"
-        " WHERE t.tenant_id = %(tenant_id)s{own_scope} AND t.deleted_at IS NULL),"
+        " WHERE t.tenant_id = %(tenant_id)s{all_scopes} AND t.deleted_at IS NULL),"
         " gone AS MATERIALIZED (SELECT {keys} FROM {table} t"
         " WHERE t.tenant_id = %(tenant_id)s{own_scope} AND t.deleted_at IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM full_read_seen f WHERE f.tenant_id = %(tenant_id)s"
@@ -121,6 +123,7 @@ def finish_sql(entity: Entity) -> Composed:
     ).format(
         table=Identifier(table.name),
         own_scope=own_scope,
+        all_scopes=all_scopes,
         keys=keys,
         key=_key(entity, "t."),
         same=same,

@@ -151,12 +151,14 @@ def merge_sql(entity: Entity) -> MergeSql:
     older: list[Composed] = []
     version = Identifier(entity.version_column)
     # What is older than what is stored has been overtaken by a later change: it is left out, with its children.
+    # A deleted row says nothing: after a restored backup the ERP gives its key and its trans_ids out again.
     for table in reversed(tables):
         parent_stage = Identifier(stage_name(parent))
         if table is parent:
             older.append(
                 SQL(
                     "DELETE FROM {ps} s USING {p} t WHERE t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
+                    " AND t.deleted_at IS NULL"
                 ).format(
                     ps=parent_stage, p=Identifier(parent.name), keys=_pairs(parent.key, "t.", "s."), v=version
                 )
@@ -166,6 +168,7 @@ def merge_sql(entity: Entity) -> MergeSql:
                 SQL(
                     "DELETE FROM {cs} c USING {ps} s, {p} t"
                     " WHERE {child} AND t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
+                    " AND t.deleted_at IS NULL"
                 ).format(
                     cs=Identifier(stage_name(table)),
                     ps=parent_stage,
@@ -190,7 +193,10 @@ def merge_sql(entity: Entity) -> MergeSql:
         ).format(
             update=update,
             insert=insert,
-            counters=SQL("commits = j.commits + 1, commit_token = %(token)s, ") + _COUNTERS,
+            counters=SQL(
+                "commits = j.commits + 1, commit_token = %(token)s, deferred_since = NULL, deferrals = 0, "
+            )
+            + _COUNTERS,
             attempt_counters=_COUNTERS,
         )
     )

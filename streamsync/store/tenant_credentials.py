@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamsync.errors import ConfigurationError
-from streamsync.store.credentials import Credential, CredentialBox
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity
 from streamsync.store.pool import Database
 from streamsync.store.queries import query
 
@@ -45,18 +45,18 @@ class Credentials:
         Raises ConfigurationError where the present user is needed and none of the keys opens it.
         """
         for _ in range(_TRIES):
-            before = None
-            user = username
-            if user is None:
-                before = await self._read(tenant_id)
-                if before is None:
-                    return False
-                user = self._present_user(tenant_id, before)
-            sealed = self._box.seal(tenant_id, Credential(user, password))
-            if await self._write("set_credential", tenant_id, sealed, before):
-                return True
-            if before is None:
+            found = await self._read(tenant_id)
+            if found is None:
                 return False
+            before, base_url = found
+            user = self._present_user(tenant_id, before) if username is None else username
+            sealed = self._box.seal(tenant_id, Credential(user, password))
+            parameters = {
+                "tenant_id": tenant_id, "sealed": sealed, "credential_id": credential_identity(base_url, user),
+                "before": before if username is None else None,
+            }  # fmt: skip
+            if await self._database.fetch(query("tenants", "set_credential"), parameters):
+                return True
         raise ConfigurationError(
             f"the credential of tenant {tenant_id} is being changed by others: try again"
         )
@@ -80,7 +80,7 @@ class Credentials:
                 continue
             if only_check:
                 rotation.outdated += 1
-            elif await self._write("reseal_credential", tenant_id, new, sealed):
+            elif await self._replace(tenant_id, new, sealed):
                 rotation.resealed += 1
             else:
                 await self._look_again(tenant_id, rotation)
@@ -88,10 +88,10 @@ class Credentials:
 
     async def _look_again(self, tenant_id: str, rotation: Rotation) -> None:
         """Somebody set another credential, perhaps with old keys still, or removed the tenant."""
-        sealed = await self._read(tenant_id)
-        if sealed is not None:
-            rotation.current += self._box.is_current(sealed)
-            rotation.outdated += not self._box.is_current(sealed)
+        found = await self._read(tenant_id)
+        if found is not None:
+            rotation.current += self._box.is_current(found[0])
+            rotation.outdated += not self._box.is_current(found[0])
 
     def _present_user(self, tenant_id: str, sealed: bytes) -> str:
         try:
@@ -111,10 +111,11 @@ class Credentials:
                 return
             after = rows[-1]["tenant_id"]
 
-    async def _read(self, tenant_id: str) -> bytes | None:
+    async def _read(self, tenant_id: str) -> tuple[bytes, str] | None:
+        """(sealed credential, base URL)."""
         rows = await self._database.fetch(query("tenants", "sealed_credential"), {"tenant_id": tenant_id})
-        return bytes(rows[0]["credential"]) if rows else None
+        return (bytes(rows[0]["credential"]), rows[0]["base_url"]) if rows else None
 
-    async def _write(self, name: str, tenant_id: str, sealed: bytes, before: bytes | None) -> bool:
+    async def _replace(self, tenant_id: str, sealed: bytes, before: bytes) -> bool:
         parameters = {"tenant_id": tenant_id, "sealed": sealed, "before": before}
-        return bool(await self._database.fetch(query("tenants", name), parameters))
+        return bool(await self._database.fetch(query("tenants", "reseal_credential"), parameters))

@@ -19,7 +19,7 @@ CURSOR_MODES: Final = ("trans_id", "date")
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
-    """What a tenant row is made of; the credential is sealed already."""
+    """What a tenant row is made of; the credential is sealed already. Other bytes are a new credential."""
 
     tenant_id: str
     name: str
@@ -27,6 +27,10 @@ class NewTenant:
     credential: bytes
     connector: str = "millennium"
     auth_mode: str = "basic"
+    app_name: str | None = None
+    licence_type: str | None = None
+    #: See `credential_identity`; None: no other tenant has this user of the ERP.
+    credential_id: str | None = None
     vitrines: tuple[int, ...] = ()
     branches: tuple[int, ...] = ()
     cursor_mode: str = CURSOR_MODES[0]
@@ -66,6 +70,9 @@ class Tenants:
                         "connector": tenant.connector,
                         "base_url": tenant.base_url,
                         "auth_mode": tenant.auth_mode,
+                        "app_name": tenant.app_name,
+                        "licence_type": tenant.licence_type,
+                        "credential_id": tenant.credential_id,
                         "credential": tenant.credential,
                         "vitrines": list(tenant.vitrines),
                         "branches": list(tenant.branches),
@@ -101,6 +108,20 @@ class Tenants:
         """Enable or disable; returns the ids that exist."""
         rows = await self._database.fetch(
             query("tenants", "set_tenant_active"), {"tenant_ids": list(tenant_ids), "active": active}
+        )
+        return {row["tenant_id"] for row in rows}
+
+    async def sealed(self, tenant_ids: Sequence[str]) -> dict[str, bytes]:
+        """The sealed credentials of those tenants that exist."""
+        rows = await self._database.fetch(
+            query("tenants", "sealed_credentials"), {"tenant_ids": list(tenant_ids)}
+        )
+        return {row["tenant_id"]: bytes(row["credential"]) for row in rows}
+
+    async def clear_refusals(self, tenant_ids: Sequence[str]) -> set[str]:
+        """Let jobs ask the ERP again with a credential that it refused; returns the ids that exist."""
+        rows = await self._database.fetch(
+            query("tenants", "clear_refusals"), {"tenant_ids": list(tenant_ids)}
         )
         return {row["tenant_id"] for row in rows}
 

@@ -55,11 +55,9 @@ class _Rows:
             if value is None and field.required:
                 raise RecordRejected(self.prefix + "+".join(sources), "missing")
             row.append(value)
-        if len(self.texts_in_key) > 1:
-            size = sum(len(row[index].encode()) for index in self.texts_in_key)
-            if size > _MAX_KEY_BYTES:
-                last = self.fields[self.texts_in_key[-1]]
-                raise RecordRejected(self.prefix + "+".join(last.sources), "key too long")
+        if len(self.texts_in_key) > 1 and _is_too_long(row[index] for index in self.texts_in_key):
+            last = self.fields[self.texts_in_key[-1]]
+            raise RecordRejected(self.prefix + "+".join(last.sources), "key too long")
         if self.known is not None:
             row.append(raw_json(record, self.known) if self.keeps_raw else None)
         return row
@@ -107,7 +105,7 @@ class Cleaner:
             if value is None:
                 return None
             key.append(value)
-        return tuple(key)
+        return None if _is_too_long(part for part in key if isinstance(part, str)) else tuple(key)
 
     def _add(self, unit: Unit, record: Mapping[str, Any]) -> None:
         row = self._parent.row(record, self._scope_value, 0)
@@ -141,6 +139,10 @@ class Cleaner:
                 row = child.row(part, self._scope_value, place)
                 rows[child.own_key(row)] = (*parent, *row)
         return rows
+
+
+def _is_too_long(texts: Iterable[str]) -> bool:
+    return sum(len(text.encode()) for text in texts) > _MAX_KEY_BYTES
 
 
 def _records(source: str, nested: object) -> list[dict[str, Any]]:

@@ -33,8 +33,9 @@ from streamsync.store.commit import Claim, Committed, Finish, FullStep, Unit, co
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
+from streamsync.store.sessions import ErpSessions
 from streamsync.store.sqlstate import FullReadLost
-from streamsync.store.tenants import Tenants
+from streamsync.store.tenants import SyncState, Tenants
 from streamsync.sync.clean import Cleaner
 from streamsync.sync.plan import Plan, full_read_due, plan_read
 from streamsync.sync.reading import Reader
@@ -94,9 +95,10 @@ class SyncEngine:
         credential = self._box.open(job.tenant_id, job.credential)
         access = Access(
             job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password,
-            job.vitrines, job.branches, job.cursor_mode,
+            job.vitrines, job.branches, job.cursor_mode, job.app_name, job.licence_type,
         )  # fmt: skip
-        return find_connector(job.connector)(access, self._http)
+        sessions = ErpSessions(self._database, self._box, job)
+        return find_connector(job.connector)(access, self._http, sessions)
 
 
 class _Sync:
@@ -113,18 +115,28 @@ class _Sync:
         self._connector = engine._connector(job)
 
     async def run(self) -> None:
+        async with self._connector:
+            await self._read_all()
+
+    async def _read_all(self) -> None:
         for name in KINDS[self._job.kind]:
             entity = self._connector.entity(name)
-            for scope in await self._connector.scopes(entity):
+            scopes = await self._connector.scopes(entity)
+            states = await self._engine._tenants.sync_states(self._job.tenant_id, entity.name)
+            for scope in scopes.names:
+                plan = self._plan(entity, states.get(scope))
                 try:
-                    await self._read(entity, scope, await self._plan(entity, scope))
+                    await self._read(entity, scope, plan)
                 except FullReadLost:
                     # PostgreSQL crashed and emptied its unlogged table.
                     await self._read(entity, scope, Plan(0, full=True, begins=True))
+            if scopes.all_there_are:
+                for scope in sorted(states.keys() - set(scopes.names)):
+                    if self._plan(entity, states[scope]).full:
+                        await self._vanished(entity, scope)
 
-    async def _plan(self, entity: Entity, scope: str) -> Plan:
+    def _plan(self, entity: Entity, state: SyncState | None) -> Plan:
         engine, job = self._engine, self._job
-        state = (await engine._tenants.sync_states(job.tenant_id, entity.name)).get(scope)
         due = full_read_due(
             job.tenant_id, entity.name, state, engine._clock.now(),
             engine._settings.full_read_days_of(entity.name),
@@ -132,6 +144,17 @@ class _Sync:
         return plan_read(
             state, self._connector.cursor_kind(entity), job.job_id, full_wanted=job.full_read, full_due=due
         )
+
+    async def _vanished(self, entity: Entity, scope: str) -> None:
+        """A storefront or branch that the ERP no longer has: its rows are gone, within the threshold."""
+        unit = Cleaner(entity, scope).new_unit(0)
+        unit.cursor_mode = self._connector.cursor_kind(entity)
+        threshold = self._engine._settings.deletion_threshold_percent
+        finish = Finish(
+            complete=True, accept=self._job.accept_deletions, threshold_percent=threshold, of_all_scopes=True
+        )
+        unit.full = FullStep(begins=True, finish=finish)
+        await self._commit(unit)
 
     async def _read(self, entity: Entity, scope: str, plan: Plan) -> None:
         """Read by plan to the end, committing on the way."""

@@ -95,10 +95,13 @@ class Reader:
 
     def _probed(self, page: Page) -> Page | None:
         """Nothing behind: that was the end, though the last cursor value's records may have been cut. Something:
-        it is not taken from here, for a change may have brought it just now."""
+        it is not taken from here, for a change may have brought it just now. As much as before, and nothing of
+        it new: the server does not heed the cursor."""
         if not self.moved:
+            if page.records and len(page.records) == self._last_short:
+                raise self._stuck("answers the same whatever the cursor")
             self._step = _Step.OVER
-            self.complete = self._last_short not in self._cuts
+            self.complete = self._last_short not in self._cuts and not page.records
             return None
         self.moved = False
         self._step = _Step.CONFIRM

@@ -28,8 +28,10 @@ from streamsync.queue.request_limits import Rate, RequestLimits
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
+from streamsync.store.refusals import Refusals
 from streamsync.sync.engine import SyncEngine
 from streamsync.worker.claim import Claimer
+from streamsync.worker.credentials import Credentials
 from streamsync.worker.execute import Engine, Executor
 from streamsync.worker.finish import Finisher
 from streamsync.worker.heartbeat import Heartbeat
@@ -116,11 +118,13 @@ class Worker:
                 for claimer in claimers:
                     claimer.unsure()
 
-            finisher = Finisher(ledger, self.slots, self.name, unsure)
+            credentials = Credentials(self._queue, settings.claim_idle_ms)
+            finisher = Finisher(ledger, self.slots, credentials, self.name, unsure)
             async with asyncio.TaskGroup() as group:
                 executor = Executor(
-                    engine, ledger, finisher, self.slots, settings, self._clock, group, self._stop
-                )
+                    engine, ledger, finisher, Refusals(self._database, box), self.slots, settings,
+                    self._clock, group, self._stop,
+                )  # fmt: skip
                 for partition in self._queue.partitions:
                     claimers.append(
                         Claimer(
@@ -132,10 +136,14 @@ class Worker:
                             job_starts=self._job_starts(ledger),
                             clock=self._clock,
                             recovery=Recovery(self._clock, settings.claim_idle_ms),
+                            credentials=credentials,
                             stop=self._stop,
                         )
                     )  # fmt: skip
-                heartbeat = Heartbeat(self._queue.partitions, self.slots, self.name, settings.claim_idle_ms)
+                heartbeat = Heartbeat(
+                    self._queue.partitions, self._queue.credentials, self.slots, self.name,
+                    settings.claim_idle_ms,
+                )  # fmt: skip
                 background = [
                     group.create_task(heartbeat.run(), name="heartbeat"),
                     group.create_task(finisher.run(), name="finisher"),

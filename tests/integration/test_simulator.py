@@ -496,7 +496,14 @@ def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--fault", '{"kind":"x"}'), ("--switch", "color=1"), ("--bad-rate", "2"), ("--vitrines", "0")],
+    [
+        ("--fault", '{"kind":"x"}'),
+        ("--switch", "color=1"),
+        ("--switch", "top_max=many"),
+        ("--bad-rate", "2"),
+        ("--vitrines", "0"),
+        ("--config", "/nowhere/at/all"),
+    ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: tuple[str, str]) -> None:
     done = subprocess.run(

@@ -6,15 +6,14 @@ Texts of the ERP are read to be classified and never quoted: they may name peopl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from streamsync.erp.millennium.lenient import parse, text_of
-from streamsync.errors import PermanentError, SyncError, TransientError
+from streamsync.errors import Deferred, PermanentError, SyncError, TransientError
 
 #: Names under which servers and customer modules wrap the rows.
 _WRAPPERS: Final = ("value", "values", "data")
-_NESTING: Final = frozenset({dict, list})
 
 _UNKNOWN_PARAMETER = re.compile(r"parameter\s+([\w$.-]{1,60})\s+not found", re.IGNORECASE)
 
@@ -26,8 +25,7 @@ _ERROR_TEXT_BYTES: Final = 4_000
 
 
 def records_of(body: bytes) -> list[dict[str, Any]]:
-    """The rows of an answer. Keys are made lower case where the server sends them otherwise, at every depth; of
-    two that differ in case only, or not at all, the last counts.
+    """The rows of an answer, their keys in lower case at every depth.
 
     Raises TransientError(`erp_garbage`) for anything that is not rows: HTML, cut JSON, a login page, an error
     with status 200. An answer that merely cannot be read is never taken for "no rows". PermanentError
@@ -40,7 +38,7 @@ def records_of(body: bytes) -> list[dict[str, Any]]:
         rows = _unwrap(parse(body))
         if not all(isinstance(row, dict) for row in rows):
             raise TransientError("erp_garbage", "the answer's rows are not records")
-        return rows if _is_lower(rows) else [_lower(row) for row in rows]
+        return rows
     except RecursionError as error:
         raise TransientError(
             "erp_garbage", f"the answer is nested without end ({len(body)} bytes)"
@@ -51,15 +49,14 @@ def _unwrap(document: Any) -> list[Any]:
     if document is None:
         return []
     if isinstance(document, dict):
-        envelope = {key.lower(): value for key, value in document.items()}
-        if not envelope:
+        if not document:
             return []
-        if envelope.get("error") or len(envelope) < len(document):
-            raise TransientError("erp_garbage", "the answer is an error, or says things twice")
-        name = next((name for name in _WRAPPERS if name in envelope), None)
+        if document.get("error"):
+            raise TransientError("erp_garbage", "the answer is an error with status 200")
+        name = next((name for name in _WRAPPERS if name in document), None)
         if name is None:
             raise TransientError("erp_garbage", "the answer holds no list of rows")
-        document = envelope[name]
+        document = document[name]
         if isinstance(document, str):  # a customer module answers with JSON inside a JSON string
             document = parse(document.encode("utf-8", "replace"))
         if document is None:
@@ -69,34 +66,6 @@ def _unwrap(document: Any) -> list[Any]:
     if not isinstance(document, list):
         raise TransientError("erp_garbage", "the answer holds no list of rows")
     return document
-
-
-def _is_lower(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether no key at any depth has a capital. Level by level, so that sets do the work."""
-    records: list[Any] = list(rows)
-    while records:
-        if any(key != key.lower() for key in set().union(*records)):
-            return False
-        nested = [item for record in records for item in record.values() if item.__class__ in _NESTING]
-        records = []
-        while nested:
-            records += [item for item in nested if item.__class__ is dict]
-            nested = [
-                item
-                for inner in nested
-                if inner.__class__ is list
-                for item in inner
-                if item.__class__ in _NESTING
-            ]
-    return True
-
-
-def _lower(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key.lower(): _lower(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_lower(item) for item in value]
-    return value
 
 
 def error_of(
@@ -114,6 +83,11 @@ def error_of(
             error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
         )
 
+    def deferred(error_class: str, what: str) -> Deferred:
+        return Deferred(
+            error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
+        )
+
     def permanent(error_class: str, what: str) -> PermanentError:
         return PermanentError(error_class, f"{host}: {what}", http_status=status)
 
@@ -123,10 +97,10 @@ def error_of(
                 "erp_wrong_password", "user or password refused; put it right before the next try"
             )
         if "ultrapassado o m" in text:
-            return transient("erp_too_many_sessions", "too many sessions of this user")
+            return deferred("erp_too_many_sessions", "too many sessions of this user")
         return transient("erp_unauthorized", "401 without a known reason")
     if "licen" in text and status in (429, 500, 503):
-        return transient("erp_no_licence", "no free licence")
+        return deferred("erp_no_licence", "no free licence")
     if status == 400 and (match := _UNKNOWN_PARAMETER.search(text)):
         # Only a name that we sent is quoted: anything else is the ERP's text.
         named = next((name for name in parameters if name.casefold() == match[1].casefold()), "it names")

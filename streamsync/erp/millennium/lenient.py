@@ -7,7 +7,6 @@ characters in strings, bytes that are not UTF-8, NaN, half emojis.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable
@@ -22,21 +21,58 @@ from streamsync.errors import PermanentError, TransientError
 #: Python prints and reads integers of up to 4,300 digits; a number that long is nobody's.
 _MAX_INT_DIGITS: Final = 100
 _BOM: Final = b"\xef\xbb\xbf"
+#: Half of a surrogate pair, encoded as if it were a letter.
+_HALF_EMOJI = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+#: How Python's `surrogateescape` marks bytes that are not UTF-8, and what they are in Windows-1252.
+_NOT_UTF_8 = re.compile(r"[\udc80-\udcff]+")
+_WINDOWS_1252: Final = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(128, 256)}
 
 #: Makes every digit and point `0` and every other byte a blank: a run of 16 is then found at memory's speed.
 _DIGITS_ONLY: Final = bytes(0x30 if chr(byte) in "0123456789." else 0x20 for byte in range(256))
 _LONG_RUN: Final = b"0" * 16
-#: What orjson would bend: an integer beyond 64 bits, a fraction of more than 15 digits. An `"` before it makes it
-#: text. (It may still stand in a text, behind a comma, say; then the lenient way was not needed and does no harm.)
-_INEXACT = re.compile(rb"[:,\[\s]-?(?:\d{20}|(?=[\d.]{17})\d+\.|\d{16,}[eE])")
+#: What orjson would bend: an integer beyond 64 bits, a fraction of more than 15 digits.
+_INEXACT = re.compile(rb"\d{19}|(?=[\d.]{17})\d+\.|\d{16,}[eE]")
+#: What may stand before a number. Before one in a text there is a quotation mark or a letter; where it is a comma or
+#: a blank all the same, the lenient way was not needed and does no harm.
+_BEFORE: Final = b":,[- \t\r\n"
+
+#: Without these bytes a key in lower case is `"":`, and only one with a capital ends in `A":`; a quotation mark in a
+#: text keeps its backslash.
+_NEITHER_KEY_NOR_CAPITAL: Final = bytes(set(range(256)) - set(b'ABCDEFGHIJKLMNOPQRSTUVWXYZ":\\'))
+_CAPITAL_IN_KEY = re.compile(rb'[A-Z]":')
 
 
 def parse(body: bytes) -> Any:
-    """The document.
+    """The document, every key at every depth in lower case. Of two keys that differ in case only, or not at all,
+    the last counts.
 
     Raises TransientError(`erp_garbage`) for what is no JSON (HTML of a proxy, text, a cut answer), and
     PermanentError(`erp_not_json`) for other XML.
     """
+    document = _read(body)
+    if _CAPITAL_IN_KEY.search(body.translate(None, _NEITHER_KEY_NOR_CAPITAL)):
+        return _lower(document)
+    return document
+
+
+def text_of(body: bytes) -> str:
+    """The text. Of bytes that are not UTF-8 each is read as Windows-1252: somebody cut a column in the middle of a
+    letter. Where there are more such than letters in UTF-8, those are an accident and the whole is Windows-1252.
+    """
+    body = body.removeprefix(_BOM)
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        body = _HALF_EMOJI.sub(b"?", body)
+    text = body.decode("utf-8", "surrogateescape")
+    wrong = sum(len(run) for run in _NOT_UTF_8.findall(text))
+    if wrong and 2 * wrong >= sum(len(run) for run in _NOT_ASCII.findall(text)):
+        return body.decode("cp1252", "replace")
+    return text.translate(_WINDOWS_1252)
+
+
+def _read(body: bytes) -> Any:
     if not _is_inexact(body):
         try:
             return orjson.loads(body)
@@ -45,13 +81,23 @@ def parse(body: bytes) -> Any:
     return _lenient(body)
 
 
-def text_of(body: bytes) -> str:
-    """The text. Bytes that are not UTF-8 are Windows-1252, each for itself: records of one answer differ."""
-    return body.removeprefix(_BOM).decode("utf-8", _WINDOWS_1252)
+def _lower(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key.lower(): _lower(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_lower(item) for item in value]
+    return value
 
 
 def _is_inexact(body: bytes) -> bool:
-    return _LONG_RUN in body.translate(_DIGITS_ONLY) and _INEXACT.search(body) is not None
+    runs = body.translate(_DIGITS_ONLY)
+    start = runs.find(_LONG_RUN)
+    while start >= 0:
+        if body[start - 1] in _BEFORE and _INEXACT.match(body, start):
+            return True
+        end = runs.find(b" ", start)
+        start = runs.find(_LONG_RUN, end) if end >= 0 else -1
+    return False
 
 
 def _lenient(body: bytes) -> Any:
@@ -62,9 +108,10 @@ def _lenient(body: bytes) -> Any:
     if head not in ("{", "["):
         raise TransientError("erp_garbage", f"the answer is not JSON ({len(body)} bytes)")
     try:
-        return _whole(_loads(text))
+        document = _loads(text)
     except ValueError as error:
         raise TransientError("erp_garbage", f"the answer is broken JSON ({len(body)} bytes)") from error
+    return _whole(document) if "\\ud" in text or "\\uD" in text else document
 
 
 def _markup(text: str, size: int) -> PermanentError | TransientError:
@@ -108,13 +155,3 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(item) for item in value]
     return value
-
-
-def _windows_1252(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
-
-
-_WINDOWS_1252: Final = "streamsync-windows-1252"
-codecs.register_error(_WINDOWS_1252, _windows_1252)

@@ -12,11 +12,12 @@ from streamsync.store.commit import Committed, commit
 from streamsync.store.pool import Database
 from tests.integration.store.helpers import add_job, add_shops, admit, claim_of, one
 from tests.integration.store.units import broken, customer, unit_of
+from tests.pages import ENTITIES
 
 _TABLES = (
-    "branch", "customer", "customer_address", "customer_contact", "price", "product",
-    "product_classification", "rejected_record", "sku", "sku_barcode", "stock",
-)  # fmt: skip
+    "rejected_record",
+    *(table.name for entity in ENTITIES for table in (entity.table, *entity.children)),
+)
 
 
 @pytest_asyncio.fixture

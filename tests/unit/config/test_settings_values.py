@@ -13,7 +13,7 @@ from streamsync.config import Settings, load_settings
 from streamsync.config.example import example_toml
 from streamsync.config.registry import SETTINGS
 from streamsync.errors import ConfigurationError
-from streamsync.jobs import KINDS
+from streamsync.jobs import ENTITIES, KINDS
 
 KEY = Fernet.generate_key().decode()
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,6 +101,7 @@ def test_the_error_holds_no_context_with_the_raw_values() -> None:
         ("STREAMSYNC_HTTP_HOST", "http://0.0.0.0"),
         ("STREAMSYNC_QUEUE", "Erp_Sync"),
         ("STREAMSYNC_STAGING", "statement"),
+        ("STREAMSYNC_RAW_SKIP", "customers, orders"),
         ("STREAMSYNC_DATABASE_POOL_MAX", "201"),
         ("RETENTION_DAYS_JOBRUN", "0"),
         ("LOG_LEVEL", "verbose"),
@@ -144,6 +145,12 @@ def test_a_wrong_value_is_told_with_its_name_what_it_got_and_what_it_takes(name:
 )
 def test_right_values_are_taken(name: str, value: str, field: str, expected: object) -> None:
     assert getattr(load_settings({name: value}).settings, field) == expected
+
+
+def test_raw_fields_are_kept_but_for_the_entities_named() -> None:
+    assert Settings().keeps_raw("customers")
+    skipping = Settings(raw_skip="customers, stock")
+    assert [name for name in ENTITIES if not skipping.keeps_raw(name)] == ["customers", "stock"]
 
 
 @pytest.mark.parametrize(

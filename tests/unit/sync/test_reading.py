@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsync.entity import Entity
-from streamsync.erp.connector import CursorKind, Page
+from streamsync.erp.connector import CursorKind, Page, Scopes
 from streamsync.erp.millennium.customers import CUSTOMERS
 from streamsync.errors import TransientError
 from streamsync.sync.reading import MAX_PAGE_SIZE, Reader
@@ -35,10 +35,16 @@ class Server:
     changes: list[int] = field(default_factory=list)
     asked: list[tuple[int, int | None]] = field(default_factory=list)
 
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
     def entity(self, name: str) -> Entity:
         raise NotImplementedError
 
-    async def scopes(self, entity: Entity) -> Sequence[str]:
+    async def scopes(self, entity: Entity) -> Scopes:
         raise NotImplementedError
 
     def cursor_kind(self, entity: Entity) -> CursorKind:
