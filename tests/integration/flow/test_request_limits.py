@@ -14,10 +14,11 @@ SHOPS = tenants(6)
 #: hosts alone would let them have all its permits.
 HERE, ELSEWHERE = SHOPS[:5], SHOPS[5:]
 
-_WINDOW_MS = 400
+_WINDOW_MS = 1000
 _HOST_MAX, _MAX = 3, 4
-#: From a permit to the request's arrival: a loaded machine may take a while, and the limit is on permits.
-_TOLERANCE_SECONDS = 0.2
+#: From a permit to the request's arrival there may be a new connection and a loaded machine, and the limit is on
+#: permits: those are checked to the millisecond in `lua/test_limit_all.py`. Without limits a span takes a tenth of it.
+_TOLERANCE_SECONDS = 0.6
 
 
 async def _world(make_world: MakeWorld, **settings: Any) -> World:
@@ -35,7 +36,7 @@ async def _world(make_world: MakeWorld, **settings: Any) -> World:
 def _shortest_span(requests: Sequence[Entry], maximum: int) -> float:
     """Seconds in which `maximum` + 1 requests came."""
     times = sorted(entry.started_monotonic for entry in requests)
-    assert len(times) > 2 * maximum
+    assert len(times) > maximum
     return min(late - early for early, late in zip(times, times[maximum:], strict=False))
 
 
@@ -43,6 +44,7 @@ async def test_no_window_holds_more_than_its_limit(make_world: MakeWorld) -> Non
     """Neither over all hosts nor for one, whatever is retried; two workers share the windows."""
     world = await _world(
         make_world,
+        erp_page_size=15,
         limiter_max=_MAX,
         limiter_duration_ms=_WINDOW_MS,
         limiter_host_max=_HOST_MAX,
