@@ -28,11 +28,11 @@ from streamsync.store.credentials import generate_key
 
 #: The ERP's bad day. Backoff is short, so that retries fit into the demo.
 FAULTS: Final = (
-    {"kind": "500", "rate": 0.02},
-    {"kind": "429", "rate": 0.01, "retry_after": 1},
-    {"kind": "garbage", "rate": 0.01},
-    {"kind": "reset", "rate": 0.01},
-    {"kind": "timeout", "rate": 0.003},
+    {"kind": "500", "rate": 0.01},
+    {"kind": "429", "rate": 0.005, "retry_after": 1},
+    {"kind": "garbage", "rate": 0.005},
+    {"kind": "reset", "rate": 0.005},
+    {"kind": "timeout", "rate": 0.001},
     {"kind": "slow", "rate": 0.03, "seconds": 0.5},
 )
 

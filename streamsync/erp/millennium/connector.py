@@ -28,6 +28,8 @@ class Millennium:
         self._http = http
         self._host = host_of(access.base_url)
         self._session = session_of(access, http, sessions)
+        #: What the ERP listed, by scope: several entities are read per storefront.
+        self._listed: dict[Scope, Scopes] = {}
 
     async def __aenter__(self) -> Millennium:
         return self
@@ -57,6 +59,11 @@ class Millennium:
             named, method, key = self._access.branches, "filiais/lista_simples", "filial"
         if named:
             return Scopes([str(number) for number in named])
+        if entity.scope not in self._listed:
+            self._listed[entity.scope] = await self._list_scopes(method, key)
+        return self._listed[entity.scope]
+
+    async def _list_scopes(self, method: str, key: str) -> Scopes:
         records, _ = await self._records(method, {})
         scopes = sorted({number for row in records if type(number := row.get(key)) is int})
         if not scopes:

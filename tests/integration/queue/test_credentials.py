@@ -14,7 +14,9 @@ from streamsync.worker.slots import Holding
 from tests.integration.queue.world import TTL_MS, World
 
 JOB = Admitted(
-    1, "t1", "customers", 1, "s1-1", 5, False, 0, 0.0, False, "millennium", "http://x", "basic", b"", (),
+    job_id=1, tenant_id="t1", kind="customers", attempt=1, entry="s1-1", fence=5, full_read=False,
+    accept_deletions=False, commits=0, late_seconds=0.0, taken_over=False, connector="millennium",
+    base_url="http://x", auth_mode="basic", credential=b"", vitrines=(), branches=(), cursor_mode="trans_id",
     credential_id="user",
 )  # fmt: skip
 
