@@ -73,7 +73,7 @@ async def check_fences(world: World, attempts: list[DictRow]) -> None:
 async def check_data(world: World, tenant_id: str, kind: str) -> None:
     """A tenant's rows are exactly the ERP's."""
     for table in (table for name in KINDS[kind] for table in tables_of(ENTITIES[name])):
-        truth = list(world.population.truth(tenant_id, table.name))
+        truth = list(world.simulator.admin.truth(tenant_id, table.name))
         columns = tuple(truth[0]) if truth else table.key
         rows = await rows_of(world.database, tenant_id, table, columns)
         assert rows == truth, f"{table.name} of {tenant_id}"
