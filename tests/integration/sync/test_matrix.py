@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamsync.errors import SyncError
+from streamsync.errors import Deferred, SyncError
 from streamsync.jobs import KINDS
 from streamsync.simulator.data import Population
 from streamsync.simulator.switches import Switches
@@ -69,6 +69,10 @@ DIFFERENT = [
     switch("extra_field", "novo_campo"),
     switch("delay_per_row", 0.0002),
     switch("auth", "basic"),
+    Case("sessions", {"auth": "session"}, tenant={"auth_mode": "session"}),
+    Case("one session per user", {"auth": "session", "session_limit": 1}, tenant={"auth_mode": "session"}),
+    Case("short sessions", {"auth": "session", "session_requests": 4}, tenant={"auth_mode": "session"}),
+    Case("session_ttl", {"session_ttl": 60.0}, tenant={"auth_mode": "session"}),
 ]
 
 #: Servers that cannot be read, and what is said then.
@@ -91,6 +95,9 @@ BROKEN = [
     fault("cut", "erp_connection"),
     fault("reset", "erp_connection"),
     fault("password", "erp_wrong_password"),
+    fault("busy", "erp_too_many_sessions"),
+    fault("licence", "erp_no_licence"),
+    Case("sessions, asked with Basic", {"auth": "session"}, error="erp_unauthorized"),
     *(
         Case(f"error_body={body}", {"error_body": body}, fault="500", error="erp_server_error")
         for body in ("string", "plain", "html", "empty")
@@ -188,7 +195,7 @@ async def test_broken(shop: Shop, case: Case, full: bool) -> None:
     await prepare(shop, case)
     if case.fault is not None:
         shop.simulator.admin.fault(case.fault)
-    with pytest.raises(SyncError) as caught:
+    with pytest.raises((SyncError, Deferred)) as caught:
         await read(shop, case, full=full)
     assert caught.value.error_class == case.error
     assert await shop.stored() == before
@@ -219,8 +226,7 @@ async def test_an_erp_restored_from_a_backup(shop: Shop, full: bool) -> None:
 def test_every_switch_is_in_the_matrix_or_tested_elsewhere() -> None:
     """A new switch has to be put somewhere."""
     elsewhere = {
-        # tests of sessions and credentials
-        "session_limit", "session_ttl", "session_requests", "basic_needs_licence", "lock_after",
+        "basic_needs_licence", "lock_after",  # flow/test_sessions.py, erp/test_sessions.py
         # above
         "change_rate", "change_cap",
         "delay",  # latency alone: test_http.py
