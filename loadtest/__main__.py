@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from loadtest import nights
 from loadtest.machine import describe
 from loadtest.result import Result
 from loadtest.scenarios import dispatch
@@ -56,6 +57,40 @@ def run(scenario: str, jobs: int, rounds: int, concurrency: int, output: Path | 
         low, middle, high = figures.summary()
         table.add_row(name, f"{middle:,.2f}", f"{low:,.2f}", f"{high:,.2f}")
     Console(width=100).print(table)
+
+
+@cli.command("nights")
+@click.option("--tenants", default=100, show_default=True, type=click.IntRange(1), help="Shops.")
+def run_nights(tenants: int) -> None:
+    """Sync whole shops night after night; exit status 0 only if every row is right after each."""
+    console = Console(width=190)
+    table = Table(
+        title=f"{tenants} shops, 5 entities; ins, upd, del: row versions written in the data tables"
+    )
+    figures = ("jobs", "failed", "fetched", "inserted", "updated", "unchanged", "deleted", "withheld")
+    counted = ("inserted", "updated", "deleted", "wal")
+    for name in ("night", "s", *figures, "ins", "upd", "del", "WAL bytes", "rows", "different"):
+        table.add_column(name, justify="left" if name == "night" else "right")
+
+    def tell(night: nights.Night) -> None:
+        console.print(f"{night.name}: {night.seconds:.1f} s, {len(night.different)} tables differ")
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamsync-loadtest-")))
+        redis = stack.enter_context(RedisServer.start(folder / "redis"))
+        postgres = stack.enter_context(PostgresServer.start(folder / "postgres"))
+        migrate(postgres.url)
+        found = nights.run(redis.url, postgres.url, tenants, tell)
+    for night in found:
+        table.add_row(
+            night.name, f"{night.seconds:.1f}",
+            *(f"{night.ledger[name]:,}" for name in figures),
+            *(f"{night.written[name]:,}" for name in counted),
+            f"{night.compared:,}", f"{len(night.different)}",
+        )  # fmt: skip
+    console.print(table)
+    wrong = any(night.different or night.ledger["failed"] for night in found)
+    raise SystemExit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ class Table:
 
     `key` names the rest of the primary key. For a child, `source` is the ERP field holding the nested
     list, and `parent_key` names the parent's key columns that are copied into each row. `expand` turns one
-    nested record into several (a SKU into its barcodes). `raw`: a column of that name keeps the ERP's fields
-    that no column here is made of.
+    nested record into several (a SKU into its barcodes) and may raise FieldRejected; `expand_sources` are the ERP
+    fields that it reads. `raw`: a column of that name keeps the ERP's fields that no column is made of.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Table:
     source: str = ""
     parent_key: tuple[str, ...] = ()
     expand: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] | None = None
+    expand_sources: tuple[str, ...] = ()
     raw: bool = True
 
     @property

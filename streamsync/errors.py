@@ -4,7 +4,8 @@ StreamsyncError
  ├─ ConfigurationError    the operator must change a setting; nothing was started
  ├─ SyncError             how one attempt at a job ended; `error_class` goes to the ledger and the metrics
  │   ├─ TransientError    retry after a delay (ERP down, slow, busy, garbage in a page)
- │   └─ PermanentError    dead letter at once (wrong password, unknown entity, invalid tenant data)
+ │   ├─ PermanentError    dead letter at once (wrong password, unknown entity, invalid tenant data)
+ │   └─ Deferred          back to `scheduled` with growing delays, no attempt spent (no session or licence free)
  ├─ LostLock              a newer claim of the tenant exists: stop, write nothing, record nothing
  ├─ HandBack              stop at a page boundary and give the job back, no attempt spent (shutdown)
  ├─ StoreUnavailable      PostgreSQL is away: wait, acknowledge nothing, burn no attempt
@@ -54,6 +55,24 @@ class TransientError(SyncError):
 
 class PermanentError(SyncError):
     """No retry can help; the job goes to the dead letter at once."""
+
+
+class Deferred(SyncError):
+    """The other side has no room for us now, which is nobody's failure: wait, however often, up to a limit.
+
+    `retry_after_seconds` is what it asked for, already capped.
+    """
+
+    def __init__(
+        self,
+        error_class: str,
+        message: str,
+        *,
+        http_status: int | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(error_class, message, http_status=http_status)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class LostLock(StreamsyncError):

@@ -8,11 +8,14 @@ from enum import StrEnum
 from typing import Final
 from zlib import crc32
 
-#: A kind of job is an ordered list of entities.
+#: A kind of job is an ordered list of entities: what others need comes before them.
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "customers": ("customers",),
-    "products": ("products",),
+    "products": ("branches", "products", "prices", "stock"),
 }
+
+#: Every entity that some kind reads.
+ENTITIES: Final = tuple(name for names in KINDS.values() for name in names)
 
 #: Tenant ids travel in Redis keys, URLs and file names: a small alphabet keeps them harmless everywhere.
 TENANT_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

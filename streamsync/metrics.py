@@ -27,6 +27,15 @@ DEAD = Counter(
 )
 ROWS = Counter("streamsync_rows_total", "Records read, by what became of them", ["entity", "result"])
 PAGES = Counter("streamsync_pages_total", "Pages committed", ["entity"])
+FULL_READS = Counter("streamsync_full_reads_total", "Full reads that came to their end", ["entity"])
+DELETIONS = Counter(
+    "streamsync_rows_deleted_total", "Rows marked as deleted because the ERP has them no longer", ["entity"]
+)
+DELETIONS_WITHHELD = Counter(
+    "streamsync_deletions_withheld_total",
+    "Rows that a full read missed and that were kept: too many, or the read was not provably complete",
+    ["entity", "reason"],
+)
 PAGE_COMMIT_SECONDS = Histogram(
     "streamsync_page_commit_seconds", "One commit of pages", ["entity"], buckets=_SHORT
 )
@@ -40,6 +49,20 @@ DUPLICATES = Counter(
     "streamsync_duplicates_total", "Entries acknowledged without running, by reason", ["reason"]
 )
 BUSY = Counter("streamsync_busy_total", "Entries put back because their tenant was busy")
+CREDENTIALS_BUSY = Counter(
+    "streamsync_credentials_busy_total", "Jobs put off because another used their ERP user"
+)
+CREDENTIALS_LOST = Counter(
+    "streamsync_credentials_lost_total", "Jobs stopped because another uses their ERP user"
+)
+DEFERRALS = Counter(
+    "streamsync_deferrals_total", "Attempts sent away by the ERP without being spent", ["error_class"]
+)
+ERP_SESSIONS = Counter(
+    "streamsync_erp_sessions_total",
+    "ERP sessions, by what was done: login, relogin, logout, logout_failed, rescued (a dead worker's, closed)",
+    ["event"],
+)
 LOCKS_LOST = Counter("streamsync_locks_lost_total", "Jobs stopped because a newer claim exists")
 FENCE_REFUSALS = Counter("streamsync_fence_refusals_total", "Commits and outcomes that the fence refused")
 GROUPS_CREATED = Counter(

@@ -6,9 +6,12 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 _T = TypeVar("_T")
+
+#: Settings of every test that talks to the simulated ERP, which is on this machine: the default refuses that.
+ERP_IS_HERE: Final[dict[str, Any]] = {"erp_allow_private": True}
 
 
 @overload

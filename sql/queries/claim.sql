@@ -75,7 +75,8 @@ WITH delivered AS (
      WHERE j.job_id = c.job_id AND j.attempt = c.attempt
        AND (j.state IN ('scheduled', 'retrying')
             OR (j.state = 'running' AND j.entry = c.entry AND j.fence = c.old_fence))
-    RETURNING j.job_id, j.tenant_id, j.kind, j.attempt, j.entry, j.fence, j.due_at, j.full_read, j.commits,
+    RETURNING j.job_id, j.tenant_id, j.kind, j.attempt, j.entry, j.fence, j.due_at, j.full_read,
+              j.accept_deletions, j.commits, j.put_offs,
               c.old_state, c.old_fence
 ), raised AS (
     UPDATE tenant_fence f SET fence = a.fence FROM admitted a WHERE f.tenant_id = a.tenant_id
@@ -87,9 +88,13 @@ WITH delivered AS (
     INSERT INTO job_attempt (job_id, fence, attempt, tenant_id, worker, entry, started_at)
     SELECT job_id, fence, attempt, tenant_id, %(worker)s, entry, clock_timestamp() FROM admitted
 )
-SELECT a.job_id, a.tenant_id, a.kind, a.attempt, a.entry, a.fence, a.full_read, a.commits,
+SELECT a.job_id, a.tenant_id, a.kind, a.attempt, a.entry, a.fence, a.full_read, a.accept_deletions, a.commits,
        extract(epoch FROM clock_timestamp() - a.due_at) AS late_seconds, a.old_state = 'running' AS taken_over,
-       t.connector, t.base_url, t.auth_mode, t.credential, t.vitrines
+       t.connector, t.base_url, t.auth_mode, t.credential, t.vitrines, t.branches, t.cursor_mode,
+       t.app_name, t.licence_type,
+       coalesce(t.credential_id, 'tenant:' || t.tenant_id) AS credential_id,
+       t.credential_refused_at IS NOT NULL AS credential_refused,
+       a.put_offs
   FROM admitted a
   JOIN tenant t ON t.tenant_id = a.tenant_id;
 

@@ -23,6 +23,8 @@ UPDATE job_run w
 
 -- name: settle
 -- Record how attempts ended. Returns those recorded, now or before; the others were lost to a newer claim.
+-- Outcome `deferred` counts what asked the ERP and was sent away; `put_off` is a claim that asked it nothing: its
+-- attempt and its delivery never were, or every poll of shops that share an ERP user would leave a row.
 WITH outcome AS (
     SELECT *
       FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[], %(states)s::text[], %(outcomes)s::text[],
@@ -38,7 +40,15 @@ WITH outcome AS (
     UPDATE job_run j
        SET state = o.state,
            attempt = j.attempt + CASE WHEN o.state = 'retrying' THEN 1 ELSE 0 END,
-           deliveries = 0,
+           deliveries = CASE WHEN o.outcome = 'put_off' THEN greatest(j.deliveries - 1, 0) ELSE 0 END,
+           put_offs = CASE WHEN o.outcome = 'put_off' THEN j.put_offs + 1 ELSE 0 END,
+           deferrals = CASE WHEN o.outcome = 'deferred' THEN j.deferrals + 1
+                            WHEN o.outcome IN ('succeeded', 'retrying') THEN 0 ELSE j.deferrals END,
+           deferred_since = CASE WHEN o.outcome = 'deferred' THEN coalesce(j.deferred_since, clock_timestamp())
+                                 WHEN o.outcome IN ('succeeded', 'retrying') THEN NULL ELSE j.deferred_since END,
+           started_at = CASE WHEN o.outcome <> 'put_off' OR EXISTS (
+                                  SELECT 1 FROM job_attempt b WHERE b.job_id = j.job_id AND b.fence < j.fence)
+                             THEN j.started_at END,
            entry = CASE WHEN o.state IN ('scheduled', 'retrying') THEN NULL ELSE j.entry END,
            due_at = CASE WHEN o.state IN ('scheduled', 'retrying')
                          THEN now() + o.delay_ms * interval '1 millisecond' ELSE j.due_at END,
@@ -47,11 +57,13 @@ WITH outcome AS (
                               ELSE (extract(epoch FROM clock_timestamp() - j.started_at) * 1000)::bigint END,
            error_class = o.error_class, error_status = o.error_status, error_message = o.error_message,
            tick_ids = j.tick_ids || coalesce(w.tick_ids, '{}'),
-           full_read = j.full_read OR coalesce(w.full_read, false)
+           full_read = j.full_read OR coalesce(w.full_read, false),
+           accept_deletions = j.accept_deletions OR coalesce(w.accept_deletions, false)
       FROM outcome o
       JOIN fenced f ON f.job_id = o.job_id
       LEFT JOIN LATERAL (
-           SELECT array_agg(tick.id) FILTER (WHERE tick.id IS NOT NULL) AS tick_ids, bool_or(c.full_read) AS full_read
+           SELECT array_agg(tick.id) FILTER (WHERE tick.id IS NOT NULL) AS tick_ids, bool_or(c.full_read) AS full_read,
+                  bool_or(c.accept_deletions) AS accept_deletions
              FROM job_run c LEFT JOIN LATERAL unnest(c.tick_ids) AS tick(id) ON true
             WHERE c.coalesced_into = o.job_id AND c.finished_at = now()
       ) w ON true
@@ -63,6 +75,11 @@ WITH outcome AS (
            error_class = o.error_class, error_status = o.error_status, error_message = o.error_message
       FROM settled s
       JOIN outcome o ON o.job_id = s.job_id
+     WHERE a.job_id = s.job_id AND a.fence = s.fence AND a.outcome IS NULL AND o.outcome <> 'put_off'
+), unmade AS (
+    DELETE FROM job_attempt a
+     USING settled s
+      JOIN outcome o ON o.job_id = s.job_id AND o.outcome = 'put_off'
      WHERE a.job_id = s.job_id AND a.fence = s.fence AND a.outcome IS NULL
 )
 SELECT job_id, attempt FROM settled
@@ -72,6 +89,12 @@ SELECT o.job_id, j.attempt
   FROM outcome o
   JOIN job_attempt a ON a.job_id = o.job_id AND a.fence = o.fence AND a.outcome = o.outcome
   JOIN job_run j ON j.job_id = o.job_id;
+
+-- name: deferred_so_far
+-- How often and for how long a job has been deferred since it last got on.
+SELECT deferrals, coalesce(extract(epoch FROM clock_timestamp() - deferred_since), 0) AS seconds
+  FROM job_run
+ WHERE job_id = %(job_id)s;
 
 -- name: release_taken_over
 -- Jobs of dead claims whose tenant is busy: they wait again, no attempt spent. The fence names the dead claim: if
@@ -92,9 +115,11 @@ WITH released AS (
       FROM unnest(%(job_ids)s::bigint[], %(fences)s::bigint[]) AS d(job_id, fence), job_run w
      WHERE j.job_id = d.job_id AND j.state = 'running' AND j.fence = d.fence
        AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying')
-    RETURNING j.job_id, j.fence, j.tick_ids, j.full_read, w.job_id AS into_job_id
+    RETURNING j.job_id, j.fence, j.tick_ids, j.full_read, j.accept_deletions, w.job_id AS into_job_id
 ), noted AS (
-    UPDATE job_run w SET tick_ids = w.tick_ids || m.tick_ids, full_read = w.full_read OR m.full_read
+    UPDATE job_run w
+       SET tick_ids = w.tick_ids || m.tick_ids, full_read = w.full_read OR m.full_read,
+           accept_deletions = w.accept_deletions OR m.accept_deletions
       FROM merged m WHERE w.job_id = m.into_job_id
 ), closed AS (
     UPDATE job_attempt a SET finished_at = now(), outcome = 'lost'

@@ -23,8 +23,9 @@ RETURNING tick_id;
 
 -- name: add_manual_tick
 -- A tick by hand, leased to its maker at once, so that no scheduler takes it meanwhile.
-INSERT INTO schedule_tick (kind, trigger, scheduled_for, tenant_ids, urgent, full_read, lease_owner, lease_until)
-VALUES (%(kind)s, 'manual', now(), %(tenant_ids)s, %(urgent)s, %(full_read)s, %(owner)s,
+INSERT INTO schedule_tick (kind, trigger, scheduled_for, tenant_ids, urgent, full_read, accept_deletions,
+                           lease_owner, lease_until)
+VALUES (%(kind)s, 'manual', now(), %(tenant_ids)s, %(urgent)s, %(full_read)s, %(accept_deletions)s, %(owner)s,
         now() + %(lease_seconds)s * interval '1 second')
 RETURNING tick_id;
 
@@ -39,8 +40,8 @@ RETURNING tick_id;
 
 -- name: tick
 -- A tick as its producer needs it.
-SELECT tick_id, kind, trigger, scheduled_for, tenant_ids, urgent, full_read, last_tenant_id, dispatched_tenant_id,
-       tenants, coalesced, done_at
+SELECT tick_id, kind, trigger, scheduled_for, tenant_ids, urgent, full_read, accept_deletions, last_tenant_id,
+       dispatched_tenant_id, tenants, coalesced, done_at
   FROM schedule_tick
  WHERE tick_id = %(tick_id)s;
 
@@ -63,12 +64,14 @@ RETURNING tick_id;
 
 -- name: insert_jobs
 -- One job per tenant of the page. Where one waits already the tick is noted on it.
-INSERT INTO job_run (tenant_id, kind, trigger, tick_ids, scheduled_for, due_at, urgent, full_read)
-SELECT p.tenant_id, %(kind)s, %(trigger)s, ARRAY[%(tick_id)s::bigint], %(scheduled_for)s, p.due_at, %(urgent)s, %(full_read)s
+INSERT INTO job_run (tenant_id, kind, trigger, tick_ids, scheduled_for, due_at, urgent, full_read, accept_deletions)
+SELECT p.tenant_id, %(kind)s, %(trigger)s, ARRAY[%(tick_id)s::bigint], %(scheduled_for)s, p.due_at, %(urgent)s, %(full_read)s,
+       %(accept_deletions)s
   FROM unnest(%(tenant_ids)s::text[], %(due_ats)s::timestamptz[]) AS p(tenant_id, due_at)
 ON CONFLICT (tenant_id, kind) WHERE state IN ('scheduled', 'retrying') DO UPDATE
    SET tick_ids = job_run.tick_ids || EXCLUDED.tick_ids,
        full_read = job_run.full_read OR EXCLUDED.full_read,
+       accept_deletions = job_run.accept_deletions OR EXCLUDED.accept_deletions,
        urgent = job_run.urgent OR EXCLUDED.urgent,
        due_at = CASE WHEN EXCLUDED.urgent THEN least(job_run.due_at, EXCLUDED.due_at) ELSE job_run.due_at END
 RETURNING job_id, tenant_id, attempt, due_at, xmax = 0 AS created;

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import re
-import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,16 +14,29 @@ from rich.table import Table
 
 from streamsync.cli.context import AppContext, pass_app
 from streamsync.cli.runtime import open_database, run
+from streamsync.cli.tenant_input import (
+    AUTH_MODES,
+    auth_mode_of,
+    base_url_of,
+    header_of,
+    name_of,
+    read_csv,
+    read_password,
+    tenant_id_of,
+)
+from streamsync.erp.address import AddressRules
 from streamsync.errors import ConfigurationError
-from streamsync.jobs import TENANT_ID_PATTERN
-from streamsync.store.credentials import Credential, CredentialBox
-from streamsync.store.tenants import NewTenant, Tenants
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity
+from streamsync.store.tenant_credentials import Credentials
+from streamsync.store.tenants import CURSOR_MODES, NewTenant, Tenants
 
 #: Rows of a CSV file written in one transaction.
 _IMPORT_BATCH: Final = 500
-_REQUIRED: Final = ("tenant_id", "name", "base_url", "username", "password")
-_OPTIONAL: Final = ("connector", "vitrines", "active")
-_WORDS: Final = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
+
+
+_password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
 
 
 @click.group()
@@ -34,52 +44,26 @@ def tenants() -> None:
     """Add, list, import, enable, disable tenants."""
 
 
-def _tenant_id(value: str, where: str) -> str:
-    if not TENANT_ID_PATTERN.fullmatch(value):
-        raise ConfigurationError(
-            f"{where}: {value!r} is no tenant id; 1 to 64 letters, digits, '.', '_' or '-', not '.' or '-' first"
-        )
-    return value
-
-
-def _base_url(value: str, where: str) -> str:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{where}: {value!r} is no http(s) URL, e.g. http://erp.example:6017")
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            f"{where}: leave user and password out of the URL; they have places of their own"
-        )
-    if parts.query or parts.fragment:
-        raise ConfigurationError(f"{where}: the URL must end before '?' and '#'")
-    return value.rstrip("/")
-
-
-def _vitrines(value: str, where: str) -> tuple[int, ...]:
-    words = [word for word in re.split(r"[\s;,]+", value) if word]
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise ConfigurationError(f"{where}: storefronts are whole numbers separated by spaces, got {value!r}")
-    return tuple(int(word) for word in words)
-
-
-def _name(value: str, where: str) -> str:
-    if not value.strip():
-        raise ConfigurationError(f"{where}: the name is empty")
-    return value.strip()
-
-
 @tenants.command()
 @click.argument("tenant_id")
 @click.option("--name", required=True)
 @click.option("--base-url", required=True, help="The ERP's URL, e.g. http://erp.example:6017.")
 @click.option("--username", required=True, help="The ERP's user.")
-@click.option(
-    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
-)
+@_password_stdin
 @click.option("--vitrine", "vitrines", type=int, multiple=True, help="Only this storefront; may be repeated.")
+@click.option(
+    "--branch", "branches", type=int, multiple=True, help="Only this branch's stock; may be repeated."
+)
+@click.option(
+    "--cursor-mode",
+    type=click.Choice(CURSOR_MODES),
+    default=CURSOR_MODES[0],
+    show_default=True,
+    help="By what changed records are asked for; date for servers without trans_id.",
+)
+@click.option("--auth-mode", type=click.Choice(AUTH_MODES), default="basic", show_default=True)
+@click.option("--app-name", help="Sent to the ERP as WTS-AppName.")
+@click.option("--licence-type", help="Sent to the ERP as WTS-LicenceType.")
 @pass_app
 def add(
     app: AppContext,
@@ -88,25 +72,27 @@ def add(
     base_url: str,
     username: str,
     vitrines: tuple[int, ...],
+    branches: tuple[int, ...],
+    cursor_mode: str,
+    auth_mode: str,
+    app_name: str | None,
+    licence_type: str | None,
     *,
     password_stdin: bool,
 ) -> None:
     """Add a tenant. The ERP's password is asked for, or read from standard input: never an argument."""
     settings = app.settings
     box = CredentialBox(settings.require_credential_keys())
-    _tenant_id(tenant_id, "TENANT_ID")
-    url = _base_url(base_url, "--base-url")
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        password = click.prompt("ERP password", hide_input=True, confirmation_prompt=True)
-    if not password:
-        raise ConfigurationError(
-            "the password is empty: type it at the prompt, or send it with --password-stdin"
-        )
+    tenant_id_of(tenant_id, "TENANT_ID")
+    url = base_url_of(base_url, "--base-url", AddressRules(settings))
+    credential = Credential(username, read_password(from_stdin=password_stdin))
     tenant = NewTenant(
-        tenant_id, _name(name, "--name"), url, box.seal(tenant_id, Credential(username, password)),
-        vitrines=vitrines,
+        tenant_id, name_of(name, "--name"), url, box.seal(tenant_id, credential),
+        auth_mode=auth_mode_of(auth_mode, credential, "--auth-mode"),
+        app_name=header_of(app_name, "--app-name"),
+        licence_type=header_of(licence_type, "--licence-type"),
+        credential_id=credential_identity(url, username),
+        vitrines=vitrines, branches=branches, cursor_mode=cursor_mode,
     )  # fmt: skip
 
     async def main() -> int:
@@ -127,19 +113,25 @@ def add(
 def import_(app: AppContext, file: Path) -> None:
     """Add or update tenants from a CSV file with a header line.
 
-    Columns: tenant_id, name, base_url, username, password; and, if wanted, connector, vitrines (numbers
-    separated by spaces), active (true or false). The whole file is checked before anything is written.
+    Columns: tenant_id, name, base_url, username, password; and, if wanted, connector, vitrines and branches
+    (numbers separated by spaces), cursor_mode (trans_id or date), active (true or false), auth_mode (basic or
+    session), app_name and licence_type (sent as WTS-AppName and WTS-LicenceType). What is left out is set to its
+    default. The whole file is checked before anything is written. A credential that is given again unchanged
+    does not count as a new one: if the ERP refused it, it stays refused.
     """
     settings = app.settings
     box = CredentialBox(settings.require_credential_keys())
-    parsed = list(_read_csv(file, box))
+    parsed = list(read_csv(file, settings, box))
 
     async def main() -> tuple[int, int]:
         created = updated = 0
         async with open_database(settings, application="streamsync tenants") as database:
             store = Tenants(database)
             for start in range(0, len(parsed), _IMPORT_BATCH):
-                new, changed = await store.put(parsed[start : start + _IMPORT_BATCH], replace=True)
+                batch = parsed[start : start + _IMPORT_BATCH]
+                known = await store.sealed([tenant.tenant_id for tenant in batch])
+                kept = [_unchanged(box, tenant, known.get(tenant.tenant_id)) for tenant in batch]
+                new, changed = await store.put(kept, replace=True)
                 created, updated = created + new, updated + changed
         return created, updated
 
@@ -147,45 +139,39 @@ def import_(app: AppContext, file: Path) -> None:
     click.echo(f"{created} tenants added, {updated} updated")
 
 
-def _read_csv(file: Path, box: CredentialBox) -> Iterator[NewTenant]:
-    seen: dict[str, int] = {}
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        columns = set(reader.fieldnames or ())
-        missing = [name for name in _REQUIRED if name not in columns]
-        strange = sorted(columns - {*_REQUIRED, *_OPTIONAL})
-        if missing or strange:
-            problem = (
-                f"lacks {', '.join(missing)}" if missing else f"has unknown columns {', '.join(strange)}"
-            )
-            raise ConfigurationError(
-                f"{file}: the header {problem}; columns are {', '.join(_REQUIRED)}"
-                f" and, if wanted, {', '.join(_OPTIONAL)}"
-            )
-        for row in reader:
-            where = f"{file}:{reader.line_num}"
-            if None in row or None in row.values():
-                raise ConfigurationError(f"{where}: the line has another number of columns than the header")
-            tenant_id = _tenant_id(row["tenant_id"].strip(), f"{where}: tenant_id")
-            if tenant_id in seen:
-                raise ConfigurationError(
-                    f"{where}: tenant_id: {tenant_id} stands in line {seen[tenant_id]} already"
-                )
-            seen[tenant_id] = reader.line_num
-            if not row["username"] or not row["password"]:
-                raise ConfigurationError(f"{where}: username and password must not be empty")
-            active = row.get("active", "").strip().lower()
-            if active not in _WORDS:
-                raise ConfigurationError(f"{where}: active: true or false, got {active!r}")
-            yield NewTenant(
-                tenant_id,
-                _name(row["name"], f"{where}: name"),
-                _base_url(row["base_url"].strip(), f"{where}: base_url"),
-                box.seal(tenant_id, Credential(row["username"], row["password"])),
-                connector=row.get("connector", "").strip() or "millennium",
-                vitrines=_vitrines(row.get("vitrines", ""), f"{where}: vitrines"),
-                active=_WORDS[active],
-            )
+def _unchanged(box: CredentialBox, tenant: NewTenant, known: bytes | None) -> NewTenant:
+    """The tenant with the bytes that it has already, if they hold the same credential."""
+    if known is None:
+        return tenant
+    try:
+        same = box.open(tenant.tenant_id, known) == box.open(tenant.tenant_id, tenant.credential)
+    except ConfigurationError:
+        return tenant  # sealed with a key that is gone: the file's is the one that can be opened
+    return replace(tenant, credential=known) if same else tenant
+
+
+@tenants.command("set-credential")
+@click.argument("tenant_id")
+@click.option("--username", help="The ERP's user; as before if not given.")
+@_password_stdin
+@pass_app
+def set_credential(app: AppContext, tenant_id: str, username: str | None, *, password_stdin: bool) -> None:
+    """Give a tenant another password, and user if wanted, for its ERP: at a prompt or by standard input."""
+    settings = app.settings
+    box = CredentialBox(settings.require_credential_keys())
+    if username == "":
+        raise ConfigurationError(
+            "--username: the user is empty; leave the option out to keep the present one"
+        )
+    password = read_password(from_stdin=password_stdin)
+
+    async def main() -> bool:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return await Credentials(database, box).set(tenant_id, username, password)
+
+    if not run(main):
+        raise _no_such_tenant(tenant_id)
+    click.echo(f"credential of {tenant_id} set")
 
 
 @tenants.command("list")
@@ -230,7 +216,7 @@ def show(app: AppContext, tenant_id: str, *, as_json: bool) -> None:
 
     row = run(main)
     if row is None:
-        raise ConfigurationError(f"TENANT_ID: no such tenant: {tenant_id}; see `streamsync tenants list`")
+        raise _no_such_tenant(tenant_id)
     if as_json:
         click.echo(orjson.dumps(row, option=orjson.OPT_INDENT_2).decode())
         return
@@ -238,6 +224,10 @@ def show(app: AppContext, tenant_id: str, *, as_json: bool) -> None:
     for name, value in row.items():
         table.add_row(name.replace("_", " "), "" if value is None else str(value))
     Console().print(table)
+
+
+def _no_such_tenant(tenant_id: str) -> ConfigurationError:
+    return ConfigurationError(f"TENANT_ID: no such tenant: {tenant_id}; see `streamsync tenants list`")
 
 
 def _switch(app: AppContext, tenant_ids: tuple[str, ...], *, active: bool) -> None:
@@ -268,3 +258,21 @@ def enable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
 def disable(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
     """Stop scheduling tenants; jobs that wait are cancelled at their claim, with the reason."""
     _switch(app, tenant_ids, active=False)
+
+
+@tenants.command("clear-refusal")
+@click.argument("tenant_ids", nargs=-1, required=True)
+@pass_app
+def clear_refusal(app: AppContext, tenant_ids: tuple[str, ...]) -> None:
+    """Let jobs ask an ERP again that refused the user or password, now that it is put right there."""
+    settings = app.settings
+
+    async def main() -> set[str]:
+        async with open_database(settings, application="streamsync tenants") as database:
+            return await Tenants(database).clear_refusals(tenant_ids)
+
+    done = run(main)
+    unknown = sorted(set(tenant_ids) - done)
+    click.echo(f"may ask again: {', '.join(sorted(done)) or 'none'}")
+    if unknown:
+        raise ConfigurationError(f"no such tenant: {', '.join(unknown)}; see `streamsync tenants list`")

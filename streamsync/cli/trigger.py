@@ -20,10 +20,28 @@ from streamsync.worker.run import worker_name
     "--tenant", "tenant_ids", multiple=True, metavar="ID", help="Only this tenant; may be repeated."
 )
 @click.option("--now", is_flag=True, help="Without jitter, before everything that waits.")
+@click.option("--full", is_flag=True, help="Read everything, and mark what the ERP no longer has as deleted.")
+@click.option(
+    "--accept-deletions",
+    is_flag=True,
+    help="With --full: apply deletions however many they are; a tenant must be named.",
+)
 @pass_app
-def trigger(app: AppContext, kind: str, tenant_ids: tuple[str, ...], *, now: bool) -> None:
+def trigger(
+    app: AppContext,
+    kind: str,
+    tenant_ids: tuple[str, ...],
+    *,
+    now: bool,
+    full: bool,
+    accept_deletions: bool,
+) -> None:
     """Make a job for every active tenant, or for those named. Where one waits, the tick is noted on it."""
     settings = app.settings
+    if accept_deletions and not (full and tenant_ids):
+        raise ConfigurationError(
+            "--accept-deletions: goes with --full and --tenant ID: look at each shop before you accept its deletions"
+        )
 
     async def main() -> Produced | None:
         async with open_servers(settings, application="streamsync trigger") as servers:
@@ -35,7 +53,11 @@ def trigger(app: AppContext, kind: str, tenant_ids: tuple[str, ...], *, now: boo
                     )
             ticks = Ticks(servers.database, worker_name())
             tick_id = await ticks.add_manual_tick(
-                kind, tenant_ids=tenant_ids or None, urgent=now, full_read=False
+                kind,
+                tenant_ids=tenant_ids or None,
+                urgent=now,
+                full_read=full,
+                accept_deletions=accept_deletions,
             )
             return await Producer(ticks, servers.queue, settings).run(tick_id)
 

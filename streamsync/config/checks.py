@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from streamsync.config.hosts import parse_hosts
+from streamsync.jobs import ENTITIES
+
 _QUEUE_NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
@@ -62,15 +65,15 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def split_keys(text: str) -> tuple[str, ...]:
-    """The keys in a list separated by commas or white space."""
-    return tuple(key for key in re.split(r"[\s,]+", text) if key)
+def split_words(text: str) -> tuple[str, ...]:
+    """The words (keys, names, hosts) in a list separated by commas or white space."""
+    return tuple(word for word in re.split(r"[\s,]+", text) if word)
 
 
 def _credential_keys(value: SecretStr) -> SecretStr:
     from cryptography.fernet import Fernet
 
-    keys = split_keys(value.get_secret_value())
+    keys = split_words(value.get_secret_value())
     if not keys:
         raise ValueError("there is no key in it")
     bad = []
@@ -81,6 +84,17 @@ def _credential_keys(value: SecretStr) -> SecretStr:
             bad.append(str(number))
     if bad:
         raise ValueError(f"of {len(keys)}, not a Fernet key: number {', '.join(bad)}")
+    return value
+
+
+def _entity_names(value: str) -> str:
+    if not set(split_words(value)) <= set(ENTITIES):
+        raise ValueError("it names something else")
+    return value
+
+
+def _host_list(value: str) -> str:
+    parse_hosts(split_words(value))
     return value
 
 
@@ -108,6 +122,21 @@ def _cron(value: str) -> str:
     return value
 
 
+_DAYS: Final = re.compile(r"(?:([a-z_]+)=)?(\d{1,4}(?:\.\d{1,3})?)")
+
+
+def split_days(text: str) -> dict[str, float]:
+    """Days per name in a list such as `7 stock=1`; what holds for all others is under the empty name."""
+    return {match[1] or "": float(match[2]) for word in text.split() if (match := _DAYS.fullmatch(word))}
+
+
+def _days(value: str) -> str:
+    words = value.split()
+    if not words or len(split_days(value)) != len(words):
+        raise ValueError("a word in it is no number of days, or a name stands twice")
+    return value
+
+
 def _timezone(value: str) -> str:
     # ZoneInfo reads a file of that name: a folder ("America"), a path or an absurd name fail in other ways.
     try:
@@ -124,7 +153,10 @@ AnyCase: Final[Any] = BeforeValidator(_lower)
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 CredentialKeys = Annotated[SecretStr, AfterValidator(_credential_keys)]
+EntityNames = Annotated[str, AfterValidator(_entity_names)]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 Host = Annotated[str, AfterValidator(_host)]
+HostNames = Annotated[str, AfterValidator(_host_list)]
 Cron = Annotated[str, AfterValidator(_cron)]
+Days = Annotated[str, AfterValidator(_days)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

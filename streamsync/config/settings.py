@@ -12,16 +12,21 @@ from streamsync.config.checks import (
     CredentialKeys,
     Cron,
     DatabaseUrl,
+    Days,
+    EntityNames,
     Host,
+    HostNames,
     Number,
     QueueName,
     RedisUrl,
     TimeZone,
     Whole,
-    split_keys,
+    split_days,
+    split_words,
 )
 from streamsync.config.field import CONTRADICTION, YEAR_SECONDS, ArgumentsOnly, require, setting
-from streamsync.jobs import KINDS
+from streamsync.config.hosts import HostList, parse_hosts
+from streamsync.jobs import ENTITIES, KINDS
 
 
 class Settings(ArgumentsOnly):
@@ -126,6 +131,22 @@ class Settings(ArgumentsOnly):
         le=YEAR_SECONDS,
     )
 
+    # --- deferrals: the ERP has no session or licence free
+    defer_base_ms: Whole = setting(
+        60_000,
+        "ERP_SYNC_DEFER_BASE_MS",
+        "Wait of a job whose ERP has no session or licence free; doubled each time",
+        ge=1,
+    )
+    defer_max_ms: Whole = setting(900_000, "ERP_SYNC_DEFER_MAX_MS", "The longest such wait", ge=1)
+    session_wait_max_seconds: Number = setting(
+        21_600.0,
+        "ERP_SYNC_SESSION_WAIT_MAX_SECONDS",
+        "How long in all a job waits for a session or licence of its ERP before it fails",
+        ge=0,
+        le=YEAR_SECONDS,
+    )
+
     # --- jitter
     delay_customers_ms_max: Whole = setting(
         3_600_000,
@@ -161,6 +182,18 @@ class Settings(ArgumentsOnly):
     )
     limiter_duration_ms: Whole = setting(
         1000, "ERP_SYNC_LIMITER_DURATION_MS", "Window of the limit on ERP requests", ge=1
+    )
+    limiter_host_max: Whole = setting(
+        0,
+        "ERP_SYNC_LIMITER_HOST_MAX",
+        "Requests to one ERP host per window, over all workers; 0 = no limit",
+        ge=0,
+    )
+    limiter_host_duration_ms: Whole = setting(
+        1000,
+        "ERP_SYNC_LIMITER_HOST_DURATION_MS",
+        "Window of the limit on requests to one ERP host",
+        ge=1,
     )
     job_starts_max: Whole = setting(
         0,
@@ -201,6 +234,19 @@ class Settings(ArgumentsOnly):
         ge=0,
         le=8760,
     )
+    full_read_days: Days = setting(
+        "7",
+        "STREAMSYNC_FULL_READ_DAYS",
+        "How often everything is read, to see what has vanished; each shop on a day of its own",
+        takes="days, and exceptions by entity, such as 7 stock=1; 0 = never by itself",
+    )
+    deletion_threshold_percent: Number = setting(
+        30.0,
+        "STREAMSYNC_DELETION_THRESHOLD_PERCENT",
+        "If a full read misses more of the stored rows than this, they are kept and reported",
+        ge=0,
+        le=100,
+    )
 
     # --- ERP
     erp_connect_timeout_seconds: Number = setting(
@@ -221,6 +267,20 @@ class Settings(ArgumentsOnly):
     )
     erp_page_size: Whole = setting(1000, "ERP_SYNC_PAGE_SIZE", "Records asked for per page", ge=1, le=100_000)
 
+    erp_allowed_hosts: HostNames = setting(
+        "",
+        "STREAMSYNC_ERP_ALLOWED_HOSTS",
+        "The only hosts that ERPs may be reached at; empty = any",
+        takes="names, *.example.com, addresses and networks such as 203.0.113.0/24, separated by commas or spaces",
+    )
+    erp_allow_private: bool = setting(
+        False,
+        "STREAMSYNC_ERP_ALLOW_PRIVATE",
+        "Whether ERPs may be at private, loopback and carrier-grade NAT addresses, as behind a VPN; proxies that"
+        " HTTP_PROXY and the like name are never used, so that this is asked of the ERP's own address",
+        takes="true or false",
+    )
+
     # --- store
     commit_max_rows: Whole = setting(
         5000, "STREAMSYNC_COMMIT_MAX_ROWS", "Pages are committed together up to this many rows", ge=1
@@ -231,6 +291,12 @@ class Settings(ArgumentsOnly):
         "Pages are committed together for at most this long",
         ge=0,
         le=YEAR_SECONDS,
+    )
+    raw_skip: EntityNames = setting(
+        "",
+        "STREAMSYNC_RAW_SKIP",
+        "Entities whose unknown ERP fields are not kept in the raw columns",
+        takes=f"names of entities, separated by commas or spaces: {', '.join(ENTITIES)}",
     )
     staging: Annotated[Literal["session", "transaction"], AnyCase] = setting(
         "session",
@@ -269,10 +335,19 @@ class Settings(ArgumentsOnly):
         step: int = self._of_kind("delay_{}_step_ms", kind)
         return step
 
+    def full_read_days_of(self, entity: str) -> float:
+        """Days between two full reads of an entity; 0 = none by itself."""
+        days = split_days(self.full_read_days)
+        return days.get(entity, days.get("", 0.0))
+
     def cron(self, kind: str) -> str:
         """The cron expression of a kind, in the zone of `timezone`."""
         expression: str = self._of_kind("{}_cron", kind)
         return expression
+
+    def keeps_raw(self, entity: str) -> bool:
+        """Whether an entity's unknown ERP fields are kept."""
+        return entity not in split_words(self.raw_skip)
 
     def require_redis_url(self) -> str:
         """The URL of Redis. Raises ConfigurationError, saying what to do, where none is set."""
@@ -287,7 +362,11 @@ class Settings(ArgumentsOnly):
     def require_credential_keys(self) -> tuple[str, ...]:
         """The Fernet keys, the one that encrypts first. Raises ConfigurationError where none is set."""
         how = "make a key with: streamsync credentials generate-key"
-        return split_keys(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
+        return split_words(require("STREAMSYNC_CREDENTIAL_KEYS", self.credential_keys, how))
+
+    def allowed_hosts(self) -> HostList:
+        """The hosts that ERPs may be reached at; an empty list allows any."""
+        return parse_hosts(split_words(self.erp_allowed_hosts))
 
     def _of_kind(self, pattern: str, kind: str) -> Any:
         if kind not in KINDS:

@@ -43,8 +43,8 @@ def run_demo(
     """Run the demo; True if everything was verified. Raises DemoFailed, ConfigurationError."""
     population = Population(
         seed=seed,
-        customers_per_tenant=360,
-        products_per_tenant=180,
+        customers_per_tenant=240,
+        products_per_tenant=30,
         bad_rate=0.002,
         shared_trans_id_rate=0.05,
     )

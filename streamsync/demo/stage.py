@@ -28,11 +28,11 @@ from streamsync.store.credentials import generate_key
 
 #: The ERP's bad day. Backoff is short, so that retries fit into the demo.
 FAULTS: Final = (
-    {"kind": "500", "rate": 0.02},
-    {"kind": "429", "rate": 0.01, "retry_after": 1},
-    {"kind": "garbage", "rate": 0.01},
-    {"kind": "reset", "rate": 0.01},
-    {"kind": "timeout", "rate": 0.003},
+    {"kind": "500", "rate": 0.01},
+    {"kind": "429", "rate": 0.005, "retry_after": 1},
+    {"kind": "garbage", "rate": 0.005},
+    {"kind": "reset", "rate": 0.005},
+    {"kind": "timeout", "rate": 0.001},
     {"kind": "slow", "rate": 0.03, "seconds": 0.5},
 )
 
@@ -141,6 +141,8 @@ class Stage:
             "ERP_SYNC_READ_TIMEOUT_SECONDS": "3",
             "ERP_SYNC_PAGE_TIMEOUT_SECONDS": "10",
             "ERP_SYNC_PAGE_SIZE": "250",
+            # The simulated ERP is on this machine.
+            "STREAMSYNC_ERP_ALLOW_PRIVATE": "true",
             "STREAMSYNC_CLAIM_IDLE_MS": "2000",
             "STREAMSYNC_BUSY_DELAY_MS": "300",
             # No tick of its own must come in between.

@@ -1,7 +1,8 @@
 """All of HTTP: one bounded request at a time, its failures classified.
 
 Bounds: time to connect, time without a byte, time for the whole page, size of the decoded answer (a gzip
-bomb is stopped while it unpacks). Redirects are not followed: a credential goes only where it was meant to.
+bomb is stopped while it unpacks). A credential goes only where it was meant to: redirects are not followed,
+proxies of the environment are not used, and every connection goes to an address that was checked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,17 +19,18 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from streamsync.config import Settings
+from streamsync.erp.address import AddressRules, one_spelling
+from streamsync.erp.permits import TakePermit, permit_for
+from streamsync.erp.transport import GuardedBackend, GuardedTransport, Resolve, resolve
 from streamsync.errors import PermanentError, TransientError
 from streamsync.metrics import ERP_REQUEST_SECONDS
 
 #: zlib's number for a gzip header and trailer.
 _GZIP: Final = 31
-
-#: Waits for a permit of the request limit; None where no limit is set.
-TakePermit = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,29 @@ def host_of(url: str) -> str:
 class ErpHttp:
     """The worker's HTTP client. Open it with `async with`; one per process, shared by all its syncs."""
 
-    def __init__(self, settings: Settings, *, take_permit: TakePermit | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, take_permit: TakePermit | None = None, resolve: Resolve = resolve
+    ) -> None:
         self._settings = settings
         self._take_permit = take_permit
+        self._rules = AddressRules(settings)
         self._client = httpx.AsyncClient(
+            transport=GuardedTransport(
+                GuardedBackend(self._rules, resolve),
+                # SSL_CERT_FILE may name an authority of one's own; it cannot lead elsewhere, as a proxy can.
+                tls=httpx.create_ssl_context(trust_env=True),
+                limits=httpx.Limits(
+                    max_connections=settings.concurrency + 8,
+                    max_keepalive_connections=settings.concurrency + 8,
+                    keepalive_expiry=15,
+                ),
+            ),
+            trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(
                 settings.erp_read_timeout_seconds,
                 connect=settings.erp_connect_timeout_seconds,
                 pool=settings.erp_page_timeout_seconds,
-            ),
-            limits=httpx.Limits(
-                max_connections=settings.concurrency + 8,
-                max_keepalive_connections=settings.concurrency + 8,
-                keepalive_expiry=15,
             ),
             headers={"Accept-Encoding": "gzip", "Accept-Charset": "utf-8", "User-Agent": "streamsync"},
         )
@@ -86,10 +97,25 @@ class ErpHttp:
         auth: tuple[str, str] | None,
     ) -> Answer:
         """One GET. Raises TransientError (`erp_timeout`, `erp_connection`, `erp_too_large`) or PermanentError
-        (`erp_url`); HTTP errors are answers, and for the connector to judge."""
-        if self._take_permit is not None:
-            await self._take_permit()
+        (`erp_url`, `erp_address`); HTTP errors are answers, and for the connector to judge."""
+        return await self._request("GET", url, parameters=parameters, headers=headers, auth=auth)
+
+    async def post(self, url: str, *, headers: Mapping[str, str | bytes]) -> Answer:
+        """One POST without a body: login and logout. Takes a permit and raises like `get`."""
+        return await self._request("POST", url, parameters={}, headers=headers, auth=None)
+
+    async def _request(
+        self,
+        verb: str,
+        url: str,
+        *,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
+        auth: tuple[str, str] | None,
+    ) -> Answer:
+        self._rules.check_url(url)
         host = host_of(url)
+        await permit_for(one_spelling(host), self._take_permit)
         started = time.perf_counter()
         status = "none"
         try:
@@ -97,7 +123,7 @@ class ErpHttp:
                 self._classified(host),
                 asyncio.timeout(self._settings.erp_page_timeout_seconds),
                 self._client.stream(
-                    "GET", url, params=dict(parameters), headers=dict(headers), auth=auth
+                    verb, url, params=dict(parameters), headers=_bytes(headers), auth=auth
                 ) as response,
             ):
                 body = await self._read(response, host)
@@ -128,13 +154,13 @@ class ErpHttp:
     async def _classified(self, host: str) -> AsyncIterator[None]:
         try:
             yield
-        except (httpx.TimeoutException, TimeoutError) as error:
+        except (httpx.TimeoutException, httpcore.TimeoutException, TimeoutError) as error:
             raise TransientError(
                 "erp_timeout", f"{host} did not answer in time ({type(error).__name__})"
             ) from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpcore.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise PermanentError("erp_url", "the tenant's base URL is not an http(s) URL") from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise TransientError("erp_connection", f"{host}: {type(error).__name__}") from error
 
     def retry_after_seconds(self, answer: Answer, *, now: datetime | None = None) -> float | None:
@@ -157,6 +183,13 @@ class ErpHttp:
         return min(max(seconds, 0.0), float(self._settings.retry_after_max_seconds))
 
 
+def _bytes(headers: Mapping[str, str | bytes]) -> dict[bytes, bytes]:
+    return {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in headers.items()
+    }
+
+
 class _TooLarge(Exception):
     """More bytes than an answer may have."""
 
@@ -166,9 +199,9 @@ class _Body:
 
     def __init__(self, limit: int, *, packed: bool) -> None:
         self._limit = limit
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()  # not a list of chunks: a tiny one takes many times its size
         self._gzip = zlib.decompressobj(_GZIP) if packed else None
+        self._begun = False
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk as it came over the wire. Raises _TooLarge, zlib.error."""
@@ -176,7 +209,8 @@ class _Body:
             self._keep(chunk)
             return
         while chunk:
-            self._keep(self._gzip.decompress(chunk, self._limit - self._size + 1))
+            self._begun = True
+            self._keep(self._gzip.decompress(chunk, self._limit - len(self._body) + 1))
             chunk = self._gzip.unconsumed_tail
             if self._gzip.eof and self._gzip.unused_data:  # another member follows
                 chunk = self._gzip.unused_data
@@ -184,12 +218,11 @@ class _Body:
 
     def whole(self) -> bytes:
         """All of it. Raises zlib.error where packed data were cut off."""
-        if self._gzip is not None and self._size and not self._gzip.eof:
+        if self._gzip is not None and self._begun and not self._gzip.eof:
             raise zlib.error("cut off")
-        return b"".join(self._chunks)
+        return bytes(self._body)
 
     def _keep(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._limit:
+        if len(self._body) + len(chunk) > self._limit:
             raise _TooLarge
-        self._chunks.append(chunk)
+        self._body += chunk

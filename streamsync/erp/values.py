@@ -20,12 +20,18 @@ _SPACES = re.compile(r"\s+")
 #: Lone surrogates too: half an emoji, cut off by some column's length, which no UTF-8 can hold.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff\ud800-\udfff]")
 _NOT_DIGIT = re.compile(r"\D", re.ASCII)
+_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]")
+#: Letters in the first twelve places from July 2026 on (IN RFB 2.229/2024); the check digits stay digits.
+_CNPJ_WITH_LETTERS = re.compile(r"[0-9A-Z]{12}[0-9]{2}")
 #: `/Date(<ms>-180)/`: ms of the epoch, which may be negative, and an offset in minutes that is already in it.
 _WCF_DATE = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{1,4})?\)/")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _TRUE: Final = frozenset({"t", "1", "s", "true", "y"})
 _FALSE: Final = frozenset({"f", "0", "n", "false"})
 _BIGINT: Final = 2**63
+#: What programs write for "no date": Delphi's TDateTime 0, and .NET's DateTime.MinValue. Nobody alive was born and
+#: no shop did anything on either day, and an ERP written in Delphi writes the first wherever a date is not set.
+_ZERO_DAYS: Final = frozenset({date(1899, 12, 30), date(1, 1, 1)})
 #: PostgreSQL's numeric holds more, but no price or weight has more digits; beyond it is rubbish.
 _MAX_EXPONENT: Final = 30
 _MAX_DIGITS: Final = 100
@@ -40,12 +46,10 @@ def text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise FieldRejected("expected text")
     string = value if isinstance(value, str) else _plain(value)
-    string = _SPACES.sub(" ", _UNPRINTABLE.sub("", string)).strip()
-    if (
-        not string.isascii()
-    ):  # last, because what was taken out may have stood between a letter and its accent
-        string = unicodedata.normalize("NFC", string)
-    return string or None
+    if string.isascii() and string.isprintable() and "  " not in string:  # most are, and are done with
+        return string.strip() or None
+    # NFC is last, because what was taken out may have stood between a letter and its accent.
+    return unicodedata.normalize("NFC", _SPACES.sub(" ", _UNPRINTABLE.sub("", string)).strip()) or None
 
 
 def _plain(value: float | Decimal) -> str:
@@ -65,17 +69,28 @@ def key(value: object) -> str | None:
 def upper(value: object) -> str | None:
     """Text in capitals: codes, states."""
     string = text(value)
-    return string.upper() if string else None
+    return unicodedata.normalize("NFC", string.upper()) if string else None
 
 
 def digits(value: object) -> str | None:
-    """Only the digits: documents, postal codes."""
+    """Only the digits: CPFs, postal codes."""
     string = text(value)
     return (_NOT_DIGIT.sub("", string) or None) if string else None
 
 
+def cnpj(value: object) -> str | None:
+    """A CNPJ without its punctuation. Letters are kept only in what has the form of an alphanumeric one."""
+    string = upper(value)
+    if string is None:
+        return None
+    bare = _NOT_ALPHANUMERIC.sub("", string)
+    return bare if _CNPJ_WITH_LETTERS.fullmatch(bare) else digits(string)
+
+
 def integer(value: object) -> int | None:
     """A whole number of 64 bits; whole floats and numeric text are accepted."""
+    if type(value) is int and -_BIGINT <= value < _BIGINT:
+        return value
     number = decimal(value)
     if number is None:
         return None
@@ -113,6 +128,8 @@ def boolean(value: object) -> bool | None:
     """The ERP's three dialects: true/false, "T"/"F", "1"/"0"; also S/N."""
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value)
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     if isinstance(value, str):
@@ -127,7 +144,10 @@ def boolean(value: object) -> bool | None:
 
 
 def timestamp(value: object) -> datetime | None:
-    """A moment in UTC, from `/Date(ms±min)/` (ms is UTC already) or ISO 8601 (UTC if it names no zone)."""
+    """A moment in UTC, from `/Date(ms±min)/` (ms is UTC already) or ISO 8601 (UTC if it names no zone).
+
+    The days that mean "no date" (`_ZERO_DAYS`) are absent.
+    """
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -135,24 +155,24 @@ def timestamp(value: object) -> datetime | None:
     string = value.strip()
     if not string:
         return None
-    if match := _WCF_DATE.fullmatch(string):
-        try:
-            return _EPOCH + timedelta(milliseconds=int(match[1]))
-        except OverflowError:
-            raise FieldRejected("date out of range") from None
     try:
-        moment = datetime.fromisoformat(_shorten_fraction(string))
-    except ValueError:
-        raise FieldRejected("expected a date") from None
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if match := _WCF_DATE.fullmatch(string):
+            moment = _EPOCH + timedelta(milliseconds=int(match[1]))
+        else:
+            moment = _iso(string)
+            if moment.date() in _ZERO_DAYS:  # in its own zone, before that moves it out of what Python holds
+                return None
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
         raise FieldRejected("date out of range") from None
+    return None if moment.date() in _ZERO_DAYS else moment
 
 
-def _shorten_fraction(string: str) -> str:
-    """Python reads at most six digits of a fraction; the ERP may send seven."""
-    return re.sub(r"(\.\d{6})\d+", r"\1", string)
+def _iso(string: str) -> datetime:
+    try:
+        return datetime.fromisoformat(string)
+    except ValueError:
+        raise FieldRejected("expected a date") from None
 
 
 def calendar_date(value: object) -> date | None:
@@ -162,57 +182,38 @@ def calendar_date(value: object) -> date | None:
 
 
 def email(value: object) -> str | None:
-    """Lower case; what is not an address at all is rejected."""
+    """Lower case, without blanks and what copying from a mail leaves around it; what is no address is rejected."""
     string = text(value)
     if string is None:
         return None
-    string = string.replace(" ", "").lower()
+    string = unicodedata.normalize("NFC", string.replace(" ", "").lower())
+    string = string.strip("<>;,.\"'").removeprefix("mailto:")
     if not _EMAIL.fullmatch(string):
         raise FieldRejected("expected an e-mail address")
     return string
 
 
 def phone(area: object, number: object) -> str | None:
-    """E.164 (`+55…`) where area code and number, together or apart, make a Brazilian one, else the digits."""
-    national = digits(number)
-    if national is None:
+    """E.164 where area code and number, together or apart, make a telephone number, else the digits.
+
+    A number that begins with `+` says its country; any other is Brazilian, with or without 55 and trunk zeros. A
+    number that is whole already makes its area code superfluous.
+    """
+    string = text(number)
+    national = digits(string)
+    if string is None or national is None:
         return None
+    if string.lstrip("( ").startswith("+") and not national.startswith(("0", "55")):
+        if len(national) in range(8, 16):
+            return f"+{national}"
+        return national
     whole = (digits(area) or "").lstrip("0") + national
-    without_trunk = whole.lstrip("0")
-    return f"+55{without_trunk}" if len(without_trunk) in (10, 11) else whole
+    return _brazilian(national) or _brazilian(whole) or whole
 
 
-def cpf_valid(value: str | None) -> bool | None:
-    """Whether the two check digits of a CPF (digits only) are right; None for None."""
-    if value is None:
-        return None
-    if len(value) != 11 or value == value[0] * 11:
-        return False
-    return all(_mod11(value[:n], range(n + 1, 1, -1)) == int(value[n]) for n in (9, 10))
-
-
-def cnpj_valid(value: str | None) -> bool | None:
-    """Whether the two check digits of a CNPJ (digits only) are right; None for None."""
-    if value is None:
-        return None
-    if len(value) != 14 or value == value[0] * 14:
-        return False
-    weights = (5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)
-    return _mod11(value[:12], weights) == int(value[12]) and _mod11(value[:13], (6, *weights)) == int(
-        value[13]
-    )
-
-
-def _mod11(string: str, weights: range | tuple[int, ...]) -> int:
-    rest = sum(int(digit) * weight for digit, weight in zip(string, weights, strict=True)) % 11
-    return 0 if rest < 2 else 11 - rest
-
-
-def ean13_valid(value: str | None) -> bool | None:
-    """Whether a barcode is an EAN-13 with a right check digit; None for None."""
-    if value is None:
-        return None
-    if len(value) != 13 or not (value.isascii() and value.isdigit()):
-        return False
-    total = sum(int(digit) * (3 if index % 2 else 1) for index, digit in enumerate(value[:12]))
-    return (10 - total % 10) % 10 == int(value[12])
+def _brazilian(number: str) -> str | None:
+    """Two digits of area code and eight or nine of the subscriber, in E.164; None if it is not so."""
+    number = number.lstrip("0")
+    if len(number) not in (10, 11) and number.startswith("55"):
+        number = number[2:].lstrip("0")
+    return f"+55{number}" if len(number) in (10, 11) else None

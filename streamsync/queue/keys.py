@@ -43,6 +43,11 @@ class PartitionKeys:
         return self._key(f"lock:{tenant_id}")
 
 
+def credential_key(queue: str, credential_id: str) -> bytes:
+    """The lock of an ERP credential; tenants of any partition may share it."""
+    return f"streamsync:{{{queue}}}:cred:{credential_id}".encode()
+
+
 def limit_keys(queue: str, name: str) -> tuple[bytes, bytes]:
     """Keys of a limit that all partitions share: its permits and the moment since when it is known."""
     base = f"streamsync:{{{queue}}}:limit:{name}"

@@ -1,4 +1,7 @@
-"""Limits over all workers: an exact sliding window in Redis, off unless a maximum is set."""
+"""Limits over all workers: an exact sliding window in Redis, off unless a maximum is set.
+
+Those on requests, of which several hold at once, are in `request_limits.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,12 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from streamsync.errors import QueueUnavailable
 from streamsync.queue.connection import call
 from streamsync.queue.keys import limit_keys
 from streamsync.queue.scripts import refill_permits, take_permits
 
 #: Questions under way at once, per limit and process.
 _ASKING: Final = 16
-
-#: Between two questions while Redis is away.
-_REDIS_AWAY_WAIT_MS: Final = 500
 
 #: Tells what the ledger knows of a forgotten window: (permit id, age in ms) of each start in it.
 Recall = Callable[[int], Awaitable[Sequence[tuple[str, int]]]]
@@ -71,23 +70,6 @@ class Limit:
                 return Grant(tuple(ids[:granted]), wait_ms)
             permits = await self._recall(self._window_ms)
             await refill_permits(self._client, self._keys, window_ms=self._window_ms, permits=permits)
-
-    async def take_one(self) -> float:
-        """Wait until a permit is there and take it; returns the seconds waited.
-
-        While Redis is away nobody knows how much of the window is spent, so the wait goes on.
-        """
-        waited = 0.0
-        while True:
-            try:
-                grant = await self.take(1)
-            except QueueUnavailable:
-                grant = Grant((), _REDIS_AWAY_WAIT_MS)
-            if grant.ids:
-                return waited
-            seconds = grant.wait_ms / 1000
-            await asyncio.sleep(seconds)
-            waited += seconds
 
     async def give_back(self, ids: Sequence[str]) -> None:
         """Return permits that were not used."""

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from streamsync.jobs import Job, partition_of
 from streamsync.queue.connection import call, connect
+from streamsync.queue.credentials import CredentialLocks
 from streamsync.queue.keys import PartitionKeys
 from streamsync.queue.stream import Depths, Partition
 
@@ -17,6 +18,7 @@ class Queue:
     def __init__(self, url: str, name: str, partitions: int) -> None:
         self.name = name
         self.client = connect(url)
+        self.credentials = CredentialLocks(self.client, name)
         # A blocking read and a wait for a wake-up per partition, each on a connection of its own.
         self._reader = connect(url, max_connections=2 * partitions + 16)
         self.partitions: Sequence[Partition] = [

@@ -35,6 +35,21 @@ class Held:
     tenant_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class CredentialHeld:
+    """A credential as its job holds it. The fence names the claim: each claim of a tenant raises it."""
+
+    credential_id: str
+    partition: int
+    entry: str
+    fence: int
+
+    @property
+    def owner(self) -> str:
+        """The entry, by a name that no other partition has."""
+        return f"{self.partition}:{self.entry}"
+
+
 @cache
 def _source(name: str) -> tuple[str, str]:
     text = (lua_dir() / f"{name}.lua").read_text(encoding="utf-8")
@@ -121,12 +136,53 @@ async def take_permits(
     return int(granted), int(wait_ms), bool(known)
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window: its keys, and how many permits any window of that length may hold."""
+
+    keys: tuple[bytes, bytes]
+    maximum: int
+    window_ms: int
+
+
+async def take_from_all(client: Redis, windows: Sequence[Window], permit: str) -> tuple[bool, int, int]:
+    """Take one permit of every window or none; returns (taken, ms until the slowest has room, its place from 1)."""
+    keys = [key for window in windows for key in window.keys]
+    args = [value for window in windows for value in (window.maximum, window.window_ms)]
+    taken, wait_ms, place = await _eval(client, "limit_all", keys, [permit, *args])
+    return bool(taken), int(wait_ms), int(place)
+
+
 async def refill_permits(
     client: Redis, keys: tuple[bytes, bytes], *, window_ms: int, permits: Sequence[tuple[str, int]]
 ) -> bool:
     """Tell a forgotten window of (id, age ms) permits; False if another worker was first."""
     args = [value for pair in permits for value in pair]
     return bool(await _eval(client, "limit_refill", keys, [window_ms, *args]))
+
+
+async def lock_credentials(
+    client: Redis, keys: Sequence[bytes], held: Sequence[CredentialHeld], ttl_ms: int
+) -> list[Code]:
+    """Take credentials: DONE or NOTHING (busy) per job."""
+    args = [value for item in held for value in (item.owner, item.fence)]
+    return _codes(await _eval(client, "credential_lock", keys, [ttl_ms, *args]))
+
+
+async def renew_credentials(
+    client: Redis, keys: Sequence[bytes], held: Sequence[CredentialHeld], ttl_ms: int
+) -> list[Code]:
+    """Renew credentials: DONE, TAKEN_AGAIN or LOST per job."""
+    args = [value for item in held for value in (item.owner, item.fence)]
+    return _codes(await _eval(client, "credential_renew", keys, [ttl_ms, *args]))
+
+
+async def release_credentials(
+    client: Redis, keys: Sequence[bytes], held: Sequence[CredentialHeld]
+) -> list[Code]:
+    """Give credentials back: DONE, NOTHING (gone already) or LOST (another's) per job."""
+    args = [value for item in held for value in (item.owner, item.fence)]
+    return _codes(await _eval(client, "credential_release", keys, args))
 
 
 def _codes(answer: Sequence[Any]) -> list[Code]:

@@ -198,14 +198,18 @@ def _cut(start: int, size: int, query: Query, switches: Switches) -> tuple[int, 
         start = min(start, switches.stuck_at)
     if switches.honour_skip:
         start = min(start + query.skip, size)
-    most = [limit for limit in (query.top, switches.top_max) if limit]
-    return start, min([size, *(start + limit for limit in most)])
+    most = _most_rows(query, switches)
+    return start, size if most is None else min(size, start + most)
+
+
+def _most_rows(query: Query, switches: Switches) -> int | None:
+    """Where an answer is cut; None for nowhere."""
+    return min((limit for limit in (query.top, switches.top_max) if limit), default=None)
 
 
 def _doubled(rows: list[bytes], rate: float, salt: int) -> list[bytes]:
-    """Some rows twice, and the last ones pushed out: the page stays as long as it was."""
-    doubled = [row for number, row in enumerate(rows) for row in [row] * (1 + falls(salt, number, rate))]
-    return doubled[: len(rows)]
+    """Some rows twice, as a join does it; where the answer is cut they push others out."""
+    return [row for number, row in enumerate(rows) for row in [row] * (1 + falls(salt, number, rate))]
 
 
 def _narrowed(overlay: Overlay, wanted: int, start: int) -> list[Item]:

@@ -19,6 +19,7 @@ from psycopg import AsyncClientCursor
 from psycopg.sql import SQL, Composable, Composed
 
 from streamsync.entity import Entity
+from streamsync.store import full_read
 from streamsync.store.merge import merge_sql
 from streamsync.store.pool import IDLE_IN_TRANSACTION_MS, Connection, Database
 from streamsync.store.sqlstate import AlreadyCommitted, retry_conflicts
@@ -44,8 +45,8 @@ _REJECTED = SQL(
 )
 
 _CURSOR = SQL(
-    "INSERT INTO sync_state AS s (tenant_id, entity, scope, cursor)"
-    " VALUES (%(tenant_id)s, %(entity)s, %(scope)s, %(cursor)s)"
+    "INSERT INTO sync_state AS s (tenant_id, entity, scope, cursor, cursor_mode)"
+    " VALUES (%(tenant_id)s, %(entity)s, %(scope)s, %(cursor)s, %(cursor_mode)s)"
     " ON CONFLICT (tenant_id, entity, scope) DO UPDATE SET cursor = EXCLUDED.cursor, updated_at = now()"
     " WHERE s.cursor < EXCLUDED.cursor"
 )
@@ -60,11 +61,34 @@ class Rejected:
     record: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a full read: whether the ERP has surely shown everything, whether the operator accepts any number
+    of deletions, and the share of the scope's rows (in percent) beyond which he must. `of_all_scopes`: the share
+    of the tenant's rows instead, for a scope that has vanished as a whole."""
+
+    complete: bool
+    accept: bool
+    threshold_percent: float
+    of_all_scopes: bool = False
+
+
+@dataclass(slots=True)
+class FullStep:
+    """What a unit means to a full read. `begins`: it is the first. `seen_keys`: keys of rejected records, which are
+    not gone either (None: a key that cannot be read; then nobody knows what is gone). `finish`: it is the last."""
+
+    begins: bool = False
+    seen_keys: list[tuple[Any, ...] | None] = field(default_factory=list)
+    finish: Finish | None = None
+
+
 @dataclass(slots=True)
 class Unit:
     """What one commit writes: rows by key in COPY order, newest of each key only.
 
-    `children` holds, per child table, the rows of all parents. `cursor` is where the next read goes on.
+    `children` holds, per child table, the rows of all parents. `cursor` is where the next read goes on. `full` is
+    None for an incremental read: then records older than what is stored are left out.
     """
 
     entity: Entity
@@ -75,6 +99,8 @@ class Unit:
     rejected: list[Rejected] = field(default_factory=list)
     pages: int = 0
     fetched: int = 0
+    cursor_mode: str = "trans_id"
+    full: FullStep | None = None
     #: Names this unit's commit, so that one whose answer was lost is known again.
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -91,15 +117,22 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit changed in the entity's own table; -1 where the answer was lost and it had happened."""
+    """What a commit changed in the entity's own table; -1 where the answer was lost and it had happened.
+
+    `deleted` and `withheld` are of the end of a full read: rows marked as deleted, and rows that would have been.
+    """
 
     inserted: int
     updated: int
+    deleted: int = 0
+    withheld: int = 0
+    reason: str | None = None
 
 
 async def commit(database: Database, claim: Claim, unit: Unit) -> Committed:
     """Write a unit. Raises LostLock (nothing was written), StoreUnavailable (perhaps it was: call again with
-    the same claim, the guard knows), PermanentError (PostgreSQL refuses a value)."""
+    the same claim, the guard knows), PermanentError (PostgreSQL refuses a value), FullReadLost (nothing was
+    written: begin the full read anew)."""
     try:
         return await retry_conflicts(lambda: _transaction(database, claim, unit))
     except AlreadyCommitted:
@@ -155,17 +188,24 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
         }
         for item in unit.rejected
     ]
+    statements = merge_sql(unit.entity)
     message: list[Composable] = [
         SQL("SELECT set_config('streamsync.tenant_id', %(tenant_id)s, true)"),
         _PLANNER,
         SQL("SELECT guard_commit(%(tenant_id)s, %(fence)s, %(job_id)s, %(commits)s, %(token)s)"),
-        merge_sql(unit.entity).merge,
-        _CURSOR,
     ]
+    full, finish = unit.full, unit.full.finish if unit.full else None
+    if full is None:
+        message += [statements.drop_older, statements.merge, _CURSOR]
+    else:
+        message += [full_read.BEGIN if full.begins else full_read.CONTINUE, full_read.seen_sql(unit.entity)]
+        message += [statements.merge, full_read.POSITION]
+        if finish is not None:
+            message += [full_read.finish_sql(unit.entity), full_read.FORGET]
     if rejects:
         message.append(_REJECTED)
     message.append(SQL("COMMIT"))
-    parameters = {
+    parameters: dict[str, Any] = {
         "tenant_id": claim.tenant_id,
         "fence": claim.fence,
         "job_id": claim.job_id,
@@ -178,19 +218,35 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
         "fetched": unit.fetched,
         "rejected": len(unit.rejected),
         "rejects": orjson.dumps(_unique(rejects)).decode(),
+        "cursor_mode": unit.cursor_mode,
     }
+    if full is not None:
+        parameters["seen_keys"] = _key_texts(unit.entity, full.seen_keys)
+    if finish is not None:
+        parameters |= {
+            "complete": finish.complete,
+            "accept": finish.accept,
+            "threshold_percent": finish.threshold_percent,
+            "of_all_scopes": finish.of_all_scopes,
+        }
     async with AsyncClientCursor(connection) as cursor:
         await cursor.execute(SQL(";\n").join(message), parameters)
+        figures: dict[str, Any] = {}
         while True:
-            if cursor.description and [column.name for column in cursor.description] == [
-                "inserted",
-                "updated",
-            ]:
-                row = await cursor.fetchone()
-                assert row is not None
-                inserted, updated = row["inserted"], row["updated"]
+            if cursor.description and cursor.description[0].name in ("inserted", "deleted"):
+                figures |= await cursor.fetchone() or {}
             if not cursor.nextset():
-                return Committed(inserted, updated)
+                return Committed(**figures)
+
+
+def _key_texts(entity: Entity, keys: Iterable[tuple[Any, ...] | None]) -> list[str]:
+    indexes = full_read.key_indexes(entity)
+    return [
+        full_read.UNREADABLE_KEY
+        if key is None
+        else full_read.KEY_SEPARATOR.join(str(key[index]) for index in indexes)
+        for key in keys
+    ]
 
 
 def _unique(rejects: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -23,6 +23,7 @@ class Admitted:
     entry: str
     fence: int
     full_read: bool
+    accept_deletions: bool
     commits: int
     late_seconds: float
     taken_over: bool
@@ -31,6 +32,16 @@ class Admitted:
     auth_mode: str
     credential: bytes
     vitrines: tuple[int, ...]
+    branches: tuple[int, ...]
+    cursor_mode: str
+    app_name: str | None = None
+    licence_type: str | None = None
+    #: Tenants that share a user of an ERP share this; it is not the credential itself.
+    credential_id: str = ""
+    #: The ERP has refused the credential, and nobody has set a new one or cleared the mark since.
+    credential_refused: bool = False
+    #: How often in a row its credential was in use.
+    put_offs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,11 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. `state` is the job's next state, `outcome` the attempt's."""
+    """How an attempt ended. `state` is the job's next state, `outcome` the attempt's.
+
+    Back to `scheduled` leads `handed_back`, `deferred` (counted, an attempt row) or `put_off` (a claim that asked
+    the ERP nothing: it leaves no attempt row).
+    """
 
     job_id: int
     fence: int
@@ -135,6 +150,7 @@ class Ledger:
                         "late_seconds": float(row["late_seconds"]),
                         "credential": bytes(row["credential"]),
                         "vitrines": tuple(row["vitrines"]),
+                        "branches": tuple(row["branches"]),
                     }
                 )
                 for row in admitted
@@ -206,6 +222,11 @@ class Ledger:
             query("tenants", "claim_stands"), {"job_id": job_id, "fence": fence}
         )
         return bool(rows[0]["cancel_requested"]) if rows else None
+
+    async def deferred_so_far(self, job_id: int) -> tuple[int, float]:
+        """(times, seconds) that a job has been deferred since it last got on."""
+        rows = await self._database.fetch(query("settle", "deferred_so_far"), {"job_id": job_id})
+        return (rows[0]["deferrals"], float(rows[0]["seconds"])) if rows else (0, 0.0)
 
     async def request_cancel(self, job_ids: Sequence[int], who: str) -> set[int]:
         """Ask that jobs be cancelled; returns those that were still open."""

@@ -7,8 +7,11 @@ statement, which also counts. (MERGE … RETURNING would need PostgreSQL 17.)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
+from typing import Any, Final
 
 from psycopg.sql import SQL, Composed, Identifier
 
@@ -21,6 +24,7 @@ class MergeSql:
 
     stage: dict[str, Composed]  #: DDL of each staging table, by target table; `{drop}` chosen by the caller
     copy: dict[str, Composed]
+    drop_older: Composed  #: takes records out of the stage that a later change has overtaken
     merge: Composed
 
 
@@ -41,15 +45,39 @@ def _pairs(names: tuple[str, ...], left: str, right: str) -> Composed:
 
 
 def _names(table: Table) -> tuple[str, ...]:
-    return (*table.parent_key, *(field.column for field in table.fields))
+    raw = ("raw",) if table.raw else ()
+    return (*table.parent_key, *(field.column for field in table.fields), *raw)
 
 
 def _vanish_column(child: Table) -> str:
     return f"keys_of_{child.name}"
 
 
-def _own_key(child: Table) -> str:
-    return child.key[-1]
+#: Joins the parts of a key of several columns. Cleaned texts hold no control characters, numbers no signs but `-`.
+_UNIT_SEPARATOR: Final = "\x1f"
+
+
+def child_key(indexes: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
+    """How a child's own key stands in its parent's staged list: as it is, or its parts as one text.
+
+    `indexes` are where the child's rows (without the parent's key) have the columns of `Table.own_key`.
+    """
+    if len(indexes) == 1:
+        return itemgetter(indexes[0])
+    return lambda row: _UNIT_SEPARATOR.join(str(row[index]) for index in indexes)
+
+
+def _own_key(child: Table, prefix: str) -> Composed:
+    """The same of a row of the table."""
+    if len(child.own_key) == 1:
+        return _columns(child.own_key, prefix)
+    return SQL("concat_ws(chr({}), {})").format(ord(_UNIT_SEPARATOR), _columns(child.own_key, prefix))
+
+
+def _own_key_type(child: Table) -> str:
+    if len(child.own_key) > 1:
+        return "text"
+    return next(field.pg_type for field in child.fields if field.column == child.own_key[0])
 
 
 def stage_columns(entity: Entity, table: Table) -> tuple[tuple[str, str], ...]:
@@ -61,10 +89,10 @@ def stage_columns(entity: Entity, table: Table) -> tuple[tuple[str, str], ...]:
     types = {field.column: field.pg_type for field in entity.table.fields}
     columns = [(name, types[name]) for name in table.parent_key]
     columns += [(field.column, field.pg_type) for field in table.fields]
+    if table.raw:
+        columns.append(("raw", "jsonb"))
     if table is entity.table:
-        for child in entity.children:
-            own = next(field for field in child.fields if field.column == _own_key(child))
-            columns.append((_vanish_column(child), f"{own.pg_type}[]"))
+        columns += [(_vanish_column(child), f"{_own_key_type(child)}[]") for child in entity.children]
     return tuple(columns)
 
 
@@ -120,24 +148,27 @@ def merge_sql(entity: Entity) -> MergeSql:
         )
         for table in tables
     }
-    parts: list[Composed] = []
+    older: list[Composed] = []
     version = Identifier(entity.version_column)
     # What is older than what is stored has been overtaken by a later change: it is left out, with its children.
+    # A deleted row says nothing: after a restored backup the ERP gives its key and its trans_ids out again.
     for table in reversed(tables):
         parent_stage = Identifier(stage_name(parent))
         if table is parent:
-            parts.append(
+            older.append(
                 SQL(
                     "DELETE FROM {ps} s USING {p} t WHERE t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
+                    " AND t.deleted_at IS NULL"
                 ).format(
                     ps=parent_stage, p=Identifier(parent.name), keys=_pairs(parent.key, "t.", "s."), v=version
                 )
             )
         else:
-            parts.append(
+            older.append(
                 SQL(
                     "DELETE FROM {cs} c USING {ps} s, {p} t"
                     " WHERE {child} AND t.tenant_id = %(tenant_id)s AND {keys} AND s.{v} < t.{v}"
+                    " AND t.deleted_at IS NULL"
                 ).format(
                     cs=Identifier(stage_name(table)),
                     ps=parent_stage,
@@ -147,6 +178,7 @@ def merge_sql(entity: Entity) -> MergeSql:
                     v=version,
                 )
             )
+    parts: list[Composed] = []
     update, insert = _update_insert(parent, "live")
     parts.append(
         SQL(
@@ -161,7 +193,10 @@ def merge_sql(entity: Entity) -> MergeSql:
         ).format(
             update=update,
             insert=insert,
-            counters=SQL("commits = j.commits + 1, commit_token = %(token)s, ") + _COUNTERS,
+            counters=SQL(
+                "commits = j.commits + 1, commit_token = %(token)s, deferred_since = NULL, deferrals = 0, "
+            )
+            + _COUNTERS,
             attempt_counters=_COUNTERS,
         )
     )
@@ -169,17 +204,17 @@ def merge_sql(entity: Entity) -> MergeSql:
         parts.append(
             SQL(
                 "DELETE FROM {c} t USING {ps} s"
-                " WHERE t.tenant_id = %(tenant_id)s AND {keys} AND t.{own} <> ALL (s.{list})"
+                " WHERE t.tenant_id = %(tenant_id)s AND {keys} AND {own} <> ALL (s.{list})"
             ).format(
                 c=Identifier(child.name),
                 ps=Identifier(stage_name(parent)),
                 keys=_pairs(child.parent_key, "t.", "s."),
-                own=Identifier(_own_key(child)),
+                own=_own_key(child, "t."),
                 list=Identifier(_vanish_column(child)),
             )
         )
         parts.extend(_update_insert(child, ""))
-    return MergeSql(stage, copy, SQL(";\n").join(parts))
+    return MergeSql(stage, copy, SQL(";\n").join(older), SQL(";\n").join(parts))
 
 
 _COUNTERS = SQL(

@@ -12,11 +12,13 @@ from streamsync.store.pool import Database
 
 
 async def rows_of(database: Database, tenant_id: str, table: Table, columns: Sequence[str]) -> list[DictRow]:
-    """All rows of one tenant in one table, these columns, ordered by the table's key. Not for large tenants."""
-    statement = SQL("SELECT {} FROM {} WHERE tenant_id = {} ORDER BY {}").format(
+    """The rows of one tenant in one table, these columns, ordered by the table's key; those that are marked as
+    deleted are left out. Not for large tenants."""
+    statement = SQL("SELECT {} FROM {} WHERE tenant_id = {}{} ORDER BY {}").format(
         SQL(", ").join(map(Identifier, columns)),
         Identifier(table.name),
         tenant_id,
+        SQL("" if table.parent_key else " AND deleted_at IS NULL"),
         SQL(", ").join(map(Identifier, table.key)),
     )
     async with database.connection() as connection:

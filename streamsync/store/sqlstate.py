@@ -1,6 +1,7 @@
 """What PostgreSQL's errors mean to us: one table of SQLSTATEs, nothing guessed from texts.
 
-Source of the codes: PostgreSQL's documentation, appendix A. SS001 and SS002 are raised by `guard_commit`.
+Source of the codes: PostgreSQL's documentation, appendix A. SS001 and SS002 are raised by `guard_commit`, SS003
+by `full_read_stands`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class AlreadyCommitted(Exception):
     """The commit whose answer was lost did happen."""
 
 
+class FullReadLost(Exception):
+    """The server crashed and forgot which keys a full read had seen: it begins anew."""
+
+
 class Conflict(Exception):
     """Deadlock, serialization failure or a concurrent insert: try the transaction again."""
 
@@ -46,6 +51,8 @@ def translate(error: BaseException) -> Exception:
         return LostLock("a newer claim of this tenant exists")
     if state == "SS002":
         return AlreadyCommitted()
+    if state == "SS003":
+        return FullReadLost()
     if state in _CONFLICT:
         return Conflict(state)
     if state.startswith(_UNAVAILABLE):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from psycopg.rows import DictRow
 
@@ -11,10 +13,13 @@ from streamsync.store.credentials import CredentialBox
 from streamsync.store.pool import Database
 from streamsync.store.queries import query
 
+#: By what changed records are asked for; the first is the default.
+CURSOR_MODES: Final = ("trans_id", "date")
+
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
-    """What a tenant row is made of; the credential is sealed already."""
+    """What a tenant row is made of; the credential is sealed already. Other bytes are a new credential."""
 
     tenant_id: str
     name: str
@@ -22,8 +27,27 @@ class NewTenant:
     credential: bytes
     connector: str = "millennium"
     auth_mode: str = "basic"
+    app_name: str | None = None
+    licence_type: str | None = None
+    #: See `credential_identity`; None: no other tenant has this user of the ERP.
+    credential_id: str | None = None
     vitrines: tuple[int, ...] = ()
+    branches: tuple[int, ...] = ()
+    cursor_mode: str = CURSOR_MODES[0]
     active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """How far a scope of an entity has been read. `full_read_cursor` is None unless a full read is under way;
+    `full_read_job_id` is the job of that one, or of the last one."""
+
+    cursor: int
+    cursor_mode: str
+    full_read_job_id: int | None
+    full_read_cursor: int | None
+    full_read_at: datetime | None
+    created_at: datetime
 
 
 class Tenants:
@@ -46,8 +70,13 @@ class Tenants:
                         "connector": tenant.connector,
                         "base_url": tenant.base_url,
                         "auth_mode": tenant.auth_mode,
+                        "app_name": tenant.app_name,
+                        "licence_type": tenant.licence_type,
+                        "credential_id": tenant.credential_id,
                         "credential": tenant.credential,
                         "vitrines": list(tenant.vitrines),
+                        "branches": list(tenant.branches),
+                        "cursor_mode": tenant.cursor_mode,
                         "active": tenant.active,
                         "replace": replace,
                     },
@@ -82,6 +111,20 @@ class Tenants:
         )
         return {row["tenant_id"] for row in rows}
 
+    async def sealed(self, tenant_ids: Sequence[str]) -> dict[str, bytes]:
+        """The sealed credentials of those tenants that exist."""
+        rows = await self._database.fetch(
+            query("tenants", "sealed_credentials"), {"tenant_ids": list(tenant_ids)}
+        )
+        return {row["tenant_id"]: bytes(row["credential"]) for row in rows}
+
+    async def clear_refusals(self, tenant_ids: Sequence[str]) -> set[str]:
+        """Let jobs ask the ERP again with a credential that it refused; returns the ids that exist."""
+        rows = await self._database.fetch(
+            query("tenants", "clear_refusals"), {"tenant_ids": list(tenant_ids)}
+        )
+        return {row["tenant_id"] for row in rows}
+
     async def existing(self, tenant_ids: Sequence[str]) -> set[str]:
         """Which of these ids exist."""
         rows = await self._database.fetch(
@@ -97,9 +140,9 @@ class Tenants:
         for row in await self._database.fetch(query("tenants", "newest_credential")):
             box.open(row["tenant_id"], bytes(row["credential"]))
 
-    async def cursors(self, tenant_id: str, entity: str) -> dict[str, int]:
+    async def sync_states(self, tenant_id: str, entity: str) -> dict[str, SyncState]:
         """How far an entity has been read, per scope."""
         rows = await self._database.fetch(
-            query("tenants", "cursors"), {"tenant_id": tenant_id, "entity": entity}
+            query("tenants", "sync_states"), {"tenant_id": tenant_id, "entity": entity}
         )
-        return {row["scope"]: row["cursor"] for row in rows}
+        return {row.pop("scope"): SyncState(**row) for row in rows}

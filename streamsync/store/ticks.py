@@ -37,6 +37,7 @@ class Tick:
     tenant_ids: list[str] | None
     urgent: bool
     full_read: bool
+    accept_deletions: bool
     last_tenant_id: str
     dispatched_tenant_id: str
     tenants: int
@@ -79,7 +80,13 @@ class Ticks:
         return bool(await self._database.fetch(query("ticks", "add_cron_tick"), parameters))
 
     async def add_manual_tick(
-        self, kind: str, *, tenant_ids: Sequence[str] | None, urgent: bool, full_read: bool
+        self,
+        kind: str,
+        *,
+        tenant_ids: Sequence[str] | None,
+        urgent: bool,
+        full_read: bool = False,
+        accept_deletions: bool = False,
     ) -> int:
         """A tick by hand, leased to this owner; returns its id."""
         rows = await self._database.fetch(
@@ -89,6 +96,7 @@ class Ticks:
                 "tenant_ids": None if tenant_ids is None else list(tenant_ids),
                 "urgent": urgent,
                 "full_read": full_read,
+                "accept_deletions": accept_deletions,
                 "owner": self._owner,
                 "lease_seconds": LEASE_SECONDS,
             },
@@ -128,6 +136,7 @@ class Ticks:
         insert = {
             "kind": tick.kind, "trigger": tick.trigger, "tick_id": tick.tick_id,
             "scheduled_for": tick.scheduled_for, "urgent": tick.urgent, "full_read": tick.full_read,
+            "accept_deletions": tick.accept_deletions,
             "tenant_ids": [tenant_id for tenant_id, _ in due], "due_ats": [due_at for _, due_at in due],
         }  # fmt: skip
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import orjson
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from streamsync.entity import Entity, Field, FieldRejected, Table
 from streamsync.store.commit import Rejected, Unit
+from streamsync.store.merge import child_key
+from streamsync.sync.raw import raw_json, record_text
+
+#: PostgreSQL's index entries end at 2,704 bytes, of which the tenant's id, numbers and headers take up to 150.
+_MAX_KEY_BYTES: Final = 2_500
+_PLACE: Final = "#"
 
 
 class RecordRejected(Exception):
@@ -21,23 +25,56 @@ class RecordRejected(Exception):
         self.reason = reason
 
 
-class Cleaner:
-    """Cleans the records of one entity and scope."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """How rows of one table are made, with everything looked up beforehand."""
 
-    def __init__(self, entity: Entity, scope: str) -> None:
+    table: Table
+    fields: tuple[Field, ...]
+    prefix: str
+    own_key: Callable[[list[Any]], Any]  #: of a row without its parent's key
+    texts_in_key: tuple[int, ...]
+    parent: tuple[int, ...]  #: where the parent's row has the columns of `parent_key`
+    known: frozenset[str] | None  #: ERP fields that are no part of `raw`; None where there is no such column
+    keeps_raw: bool
+
+    def row(self, record: Mapping[str, Any], scope: int | None, place: int) -> list[Any]:
+        """Raises RecordRejected."""
+        row: list[Any] = []
+        for field in self.fields:
+            sources = field.sources
+            try:
+                if not sources:
+                    value: Any = scope
+                elif len(sources) > 1:
+                    value = field.rule(*[record.get(source) for source in sources])
+                else:
+                    value = field.rule(place if sources[0] == _PLACE else record.get(sources[0]))
+            except FieldRejected as bad:
+                raise RecordRejected(self.prefix + "+".join(sources), bad.reason) from None
+            if value is None and field.required:
+                raise RecordRejected(self.prefix + "+".join(sources), "missing")
+            row.append(value)
+        if len(self.texts_in_key) > 1 and _is_too_long(row[index] for index in self.texts_in_key):
+            last = self.fields[self.texts_in_key[-1]]
+            raise RecordRejected(self.prefix + "+".join(last.sources), "key too long")
+        if self.known is not None:
+            row.append(raw_json(record, self.known) if self.keeps_raw else None)
+        return row
+
+
+class Cleaner:
+    """Cleans the records of one entity and scope. Without `keep_raw` the `raw` columns become NULL."""
+
+    def __init__(self, entity: Entity, scope: str, *, keep_raw: bool = True) -> None:
         self.entity = entity
         self.scope = scope
         self._scope_value = int(scope) if entity.scope_column else None
+        self._parent = _rows_of(entity, entity.table, keep_raw=keep_raw)
+        self._children = [_rows_of(entity, child, keep_raw=keep_raw) for child in entity.children]
         columns = [field.column for field in entity.table.fields]
         self._key = [columns.index(name) for name in entity.table.key]
         self._version = columns.index(entity.version_column)
-        self._child_parents = {
-            child.name: [columns.index(name) for name in child.parent_key] for child in entity.children
-        }
-        self._child_keys = {
-            child.name: [field.column for field in child.fields].index(child.key[-1])
-            for child in entity.children
-        }
 
     def new_unit(self, cursor: int) -> Unit:
         """An empty unit that leaves the cursor where it is."""
@@ -52,70 +89,108 @@ class Cleaner:
             try:
                 self._add(unit, record)
             except RecordRejected as bad:
-                unit.rejected.append(Rejected(bad.field, bad.reason, _json_text(record)))
+                unit.rejected.append(Rejected(bad.field, bad.reason, record_text(record)))
+                if unit.full is not None:
+                    unit.full.seen_keys.append(self.key_of(record))
+
+    def key_of(self, record: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """The key of a record, rejected ones too: `Unit.rows` would hold it under it. None if it has none."""
+        key = []
+        for index in self._key:
+            field = self._parent.fields[index]
+            try:
+                value = field.rule(*map(record.get, field.sources)) if field.sources else self._scope_value
+            except FieldRejected:
+                return None
+            if value is None:
+                return None
+            key.append(value)
+        return None if _is_too_long(part for part in key if isinstance(part, str)) else tuple(key)
 
     def _add(self, unit: Unit, record: Mapping[str, Any]) -> None:
-        row = self._row(self.entity.table.fields, record, "")
+        row = self._parent.row(record, self._scope_value, 0)
         key = tuple(row[index] for index in self._key)
         held = unit.rows.get(key)
         if held is not None and held[self._version] > row[self._version]:
             return
-        children = {}
+        groups = []
         own_keys = []
-        for child in self.entity.children:
-            rows = self._children(
-                child, record, tuple(row[index] for index in self._child_parents[child.name])
-            )
-            children[child.name] = list(rows.values())
+        for child in self._children:
+            rows = self._nested(child, record, tuple(row[index] for index in child.parent))
+            groups.append(list(rows.values()))
             own_keys.append(list(rows))
         unit.rows[key] = (*row, *own_keys)
-        for name, group in children.items():
-            unit.children[name][key] = group
+        for child, group in zip(self._children, groups, strict=True):
+            unit.children[child.table.name][key] = group
 
-    def _children(
-        self, child: Table, record: Mapping[str, Any], parent: tuple[Any, ...]
+    def _nested(
+        self, child: _Rows, record: Mapping[str, Any], parent: tuple[Any, ...]
     ) -> dict[Any, tuple[Any, ...]]:
-        nested = record.get(child.source)
-        if nested is None:
-            nested = []
-        elif isinstance(nested, dict):
-            nested = [nested]
-        elif not isinstance(nested, list):
-            raise RecordRejected(child.source, "expected a list of records")
+        source, expand = child.table.source, child.table.expand
         rows: dict[Any, tuple[Any, ...]] = {}
-        for item in nested:
-            if not isinstance(item, dict):
-                raise RecordRejected(child.source, "expected a list of records")
-            row = self._row(child.fields, item, child.source + ".")
-            rows[row[self._child_keys[child.name]]] = (*parent, *row)
+        for place, item in enumerate(_records(source, record.get(source)), 1):
+            try:
+                parts = (item,) if expand is None else expand(item)
+            except FieldRejected as bad:
+                raise RecordRejected(
+                    child.prefix + "+".join(child.table.expand_sources), bad.reason
+                ) from None
+            for part in parts:
+                row = child.row(part, self._scope_value, place)
+                rows[child.own_key(row)] = (*parent, *row)
         return rows
 
-    def _row(self, fields: tuple[Field, ...], record: Mapping[str, Any], prefix: str) -> list[Any]:
-        row = []
-        for field in fields:
-            try:
-                if len(field.sources) == 1:
-                    value = field.rule(record.get(field.sources[0]))
-                elif field.sources:
-                    value = field.rule(*(record.get(source) for source in field.sources))
-                else:
-                    value = self._scope_value
-            except FieldRejected as bad:
-                raise RecordRejected(prefix + "+".join(field.sources), bad.reason) from None
-            if value is None and field.required:
-                raise RecordRejected(prefix + "+".join(field.sources), "missing")
-            row.append(value)
-        return row
+
+def _is_too_long(texts: Iterable[str]) -> bool:
+    return sum(len(text.encode()) for text in texts) > _MAX_KEY_BYTES
 
 
-def _json_text(record: Mapping[str, Any]) -> bytes:
-    """The record for the quarantine. orjson refuses integers beyond 64 bits and lone surrogates, which an ERP
-    may send; neither encoder takes depth without end."""
-    try:
-        return orjson.dumps(record)
-    except TypeError:
-        pass
-    try:
-        return json.dumps(record).encode()
-    except RecursionError:
-        return b'"nested too deeply to be kept"'
+def _records(source: str, nested: object) -> list[dict[str, Any]]:
+    """A nested list; a single record may stand without its list, and null is none."""
+    if nested is None:
+        return []
+    if isinstance(nested, dict):
+        return [nested]
+    if not isinstance(nested, list) or not all(isinstance(item, dict) for item in nested):
+        raise RecordRejected(source, "expected a list of records")
+    return nested
+
+
+def _rows_of(entity: Entity, table: Table, *, keep_raw: bool) -> _Rows:
+    nested = table is not entity.table
+    columns = [field.column for field in table.fields]
+    parent_columns = [field.column for field in entity.table.fields]
+    return _Rows(
+        table,
+        table.fields,
+        f"{table.source}." if nested else "",
+        child_key([columns.index(name) for name in table.own_key]) if nested else tuple,
+        tuple(columns.index(name) for name in table.own_key if _type_of(table, name) == "text"),
+        tuple(parent_columns.index(name) for name in table.parent_key),
+        _known(entity, table) if table.raw else None,
+        keep_raw,
+    )
+
+
+def _type_of(table: Table, column: str) -> str:
+    return next(field.pg_type for field in table.fields if field.column == column)
+
+
+def _known(entity: Entity, table: Table) -> frozenset[str]:
+    """The ERP fields of a table's records that columns are made of: its own, its parent's key, the scope, what
+    is expanded from them, and the lists that have tables of their own."""
+    known = {source for field in table.fields for source in field.sources}
+    known.update(
+        source
+        for field in entity.table.fields
+        if field.column in table.parent_key
+        for source in field.sources
+    )
+    if entity.scope_column:
+        known.add(entity.scope.value)
+    for child in entity.children:
+        if table is entity.table:
+            known.add(child.source)
+        elif child.source == table.source:
+            known.update(child.expand_sources)
+    return frozenset(known)

@@ -1,6 +1,7 @@
 """One tenant's sync: page → clean → stage → commit, entity by entity, scope by scope.
 
-A commit holds rows, cursor and counters, so a sync that stops anywhere goes on at its last committed page.
+A commit holds rows, cursor and counters, so a sync that stops anywhere goes on at its last committed page; a
+full read likewise, with the keys it has seen.
 """
 
 from __future__ import annotations
@@ -15,19 +16,29 @@ from streamsync.config import Settings
 from streamsync.entity import Entity
 from streamsync.erp.connector import Access, Connector, find_connector
 from streamsync.erp.http import ErpHttp
-from streamsync.errors import StoreUnavailable, TransientError
+from streamsync.erp.permits import permit_waits_do_not_count
+from streamsync.errors import StoreUnavailable, SyncError, TransientError
 from streamsync.jobs import KINDS
 from streamsync.log import get_logger
-from streamsync.metrics import PAGE_COMMIT_SECONDS, PAGES, ROWS, UNAVAILABLE
-from streamsync.store.commit import Claim, Committed, Unit, commit
+from streamsync.metrics import (
+    DELETIONS,
+    DELETIONS_WITHHELD,
+    FULL_READS,
+    PAGE_COMMIT_SECONDS,
+    PAGES,
+    ROWS,
+    UNAVAILABLE,
+)
+from streamsync.store.commit import Claim, Committed, Finish, FullStep, Unit, commit
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
-from streamsync.store.tenants import Tenants
+from streamsync.store.sessions import ErpSessions
+from streamsync.store.sqlstate import FullReadLost
+from streamsync.store.tenants import SyncState, Tenants
 from streamsync.sync.clean import Cleaner
-
-#: A full page without progress doubles `$top` up to this; beyond, the ERP's cursor is stuck.
-MAX_PAGE_SIZE: Final = 64_000
+from streamsync.sync.plan import Plan, full_read_due, plan_read
+from streamsync.sync.reading import Reader
 
 #: From this size on cleaning leaves the event loop, so that heartbeats are not starved.
 _CLEAN_IN_THREAD_ROWS: Final = 2_000
@@ -72,8 +83,9 @@ class SyncEngine:
         """
         try:
             async with asyncio.timeout(self._settings.lock_ttl_seconds) as deadline:
-                sync = _Sync(self, job, control, deadline)
-                await sync.run()
+                with permit_waits_do_not_count(deadline):
+                    sync = _Sync(self, job, control, deadline)
+                    await sync.run()
         except TimeoutError as error:
             raise TransientError(
                 "no_progress", f"no page was committed for {self._settings.lock_ttl_seconds} s"
@@ -82,9 +94,11 @@ class SyncEngine:
     def _connector(self, job: Admitted) -> Connector:
         credential = self._box.open(job.tenant_id, job.credential)
         access = Access(
-            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password, job.vitrines
-        )
-        return find_connector(job.connector)(access, self._http)
+            job.tenant_id, job.base_url, job.auth_mode, credential.username, credential.password,
+            job.vitrines, job.branches, job.cursor_mode, job.app_name, job.licence_type,
+        )  # fmt: skip
+        sessions = ErpSessions(self._database, self._box, job)
+        return find_connector(job.connector)(access, self._http, sessions)
 
 
 class _Sync:
@@ -101,54 +115,96 @@ class _Sync:
         self._connector = engine._connector(job)
 
     async def run(self) -> None:
+        async with self._connector:
+            await self._read_all()
+
+    async def _read_all(self) -> None:
         for name in KINDS[self._job.kind]:
             entity = self._connector.entity(name)
-            cursors = await self._engine._tenants.cursors(self._job.tenant_id, entity.name)
-            for scope in await self._connector.scopes(entity):
-                await self._read(entity, scope, cursors.get(scope, 0))
+            scopes = await self._connector.scopes(entity)
+            states = await self._engine._tenants.sync_states(self._job.tenant_id, entity.name)
+            for scope in scopes.names:
+                plan = self._plan(entity, states.get(scope))
+                try:
+                    await self._read(entity, scope, plan)
+                except FullReadLost:
+                    # PostgreSQL crashed and emptied its unlogged table.
+                    await self._read(entity, scope, Plan(0, full=True, begins=True))
+            if scopes.all_there_are:
+                for scope in sorted(states.keys() - set(scopes.names)):
+                    if self._plan(entity, states[scope]).full:
+                        await self._vanished(entity, scope)
 
-    async def _read(self, entity: Entity, scope: str, cursor: int) -> None:
-        """Read from the cursor to the end, committing on the way.
+    def _plan(self, entity: Entity, state: SyncState | None) -> Plan:
+        engine, job = self._engine, self._job
+        due = full_read_due(
+            job.tenant_id, entity.name, state, engine._clock.now(),
+            engine._settings.full_read_days_of(entity.name),
+        )  # fmt: skip
+        return plan_read(
+            state, self._connector.cursor_kind(entity), job.job_id, full_wanted=job.full_read, full_due=due
+        )
 
-        Each request overlaps by one, so that rows sharing a trans_id that `$top` cut apart come again, on
-        servers that include the cursor and on those that exclude it. The end is an empty page or one
-        without progress; a *full* one without progress is read again with a larger `$top`.
-        """
-        settings = self._engine._settings
-        cleaner = Cleaner(entity, scope)
-        unit = cleaner.new_unit(cursor)
-        size = settings.erp_page_size
-        opened = self._engine._clock.monotonic()
+    async def _vanished(self, entity: Entity, scope: str) -> None:
+        """A storefront or branch that the ERP no longer has: its rows are gone, within the threshold."""
+        unit = Cleaner(entity, scope).new_unit(0)
+        unit.cursor_mode = self._connector.cursor_kind(entity)
+        threshold = self._engine._settings.deletion_threshold_percent
+        finish = Finish(
+            complete=True, accept=self._job.accept_deletions, threshold_percent=threshold, of_all_scopes=True
+        )
+        unit.full = FullStep(begins=True, finish=finish)
+        await self._commit(unit)
+
+    async def _read(self, entity: Entity, scope: str, plan: Plan) -> None:
+        """Read by plan to the end, committing on the way."""
+        if plan.done:
+            return
+        settings, clock = self._engine._settings, self._engine._clock
+        reader = Reader(self._connector, entity, scope, plan.cursor, settings.erp_page_size)
+        cleaner = Cleaner(entity, scope, keep_raw=settings.keeps_raw(entity.name))
+        begins = plan.begins
+
+        def new_unit() -> Unit:
+            unit = cleaner.new_unit(reader.cursor)
+            unit.cursor_mode = self._connector.cursor_kind(entity)
+            unit.full = FullStep(begins=begins) if plan.full else None
+            return unit
+
+        unit = new_unit()
+        opened = clock.monotonic()
         while True:
             await self._control.checkpoint()
-            page = await self._connector.page(entity, scope, max(cursor - 1, 0), size)
-            if page.cursor is None:
+            try:
+                page = await reader.next()
+            except SyncError:
+                if unit.pages:  # the next attempt goes on behind what this one has read
+                    await self._commit(unit)
+                raise
+            if page is None:
                 break
             if len(page.records) >= _CLEAN_IN_THREAD_ROWS:
                 await asyncio.to_thread(cleaner.add, unit, page.records)
             else:
                 cleaner.add(unit, page.records)
             unit.pages += 1
-            if page.cursor <= cursor:
-                if len(page.records) < size:
-                    break
-                size *= 2
-                if size > MAX_PAGE_SIZE:
-                    await self._commit(unit)
-                    raise TransientError(
-                        "erp_cursor_stuck", f"{entity.method} repeats full pages without moving its cursor"
-                    )
-                continue
-            unit.cursor = cursor = page.cursor
-            now = self._engine._clock.monotonic()
+            unit.cursor = reader.cursor
             rows = len(unit.rows) + len(unit.rejected)
-            full = rows >= settings.commit_max_rows or now - opened >= settings.commit_max_seconds
-            if full or self._control.stopping():
+            full = (
+                rows >= settings.commit_max_rows or clock.monotonic() - opened >= settings.commit_max_seconds
+            )
+            if reader.moved and (full or self._control.stopping()):
                 await self._commit(unit)
                 await self._control.handed_back()
-                unit = cleaner.new_unit(cursor)
-                opened = self._engine._clock.monotonic()
-        if unit.pages:
+                begins = False
+                unit = new_unit()
+                opened = clock.monotonic()
+        if unit.full is not None:
+            unit.full.finish = Finish(
+                reader.complete, self._job.accept_deletions, settings.deletion_threshold_percent
+            )
+            FULL_READS.labels(entity=entity.name).inc()
+        if unit.pages or unit.full is not None:
             await self._commit(unit)
 
     async def _commit(self, unit: Unit) -> None:
@@ -179,6 +235,14 @@ class _Sync:
         )  # fmt: skip
 
     def _count(self, entity: str, unit: Unit, done: Committed) -> None:
+        DELETIONS.labels(entity=entity).inc(done.deleted)
+        if done.withheld:
+            DELETIONS_WITHHELD.labels(entity=entity, reason=done.reason).inc(done.withheld)
+            _log.warning(
+                "deletions withheld: look at the shop, then trigger with --full --accept-deletions",
+                job_id=self._job.job_id, tenant_id=self._job.tenant_id, entity=entity, scope=unit.scope,
+                count=done.withheld, reason=done.reason,
+            )  # fmt: skip
         rejected = len(unit.rejected)
         ROWS.labels(entity=entity, result="rejected").inc(rejected)
         if done.inserted < 0:  # its answer was lost; the ledger has the figures, this process does not

@@ -1,4 +1,4 @@
-"""The claim loop of one partition: (sweep →) read → lock → gate → start. In batches, as there are free slots.
+"""The claim loop of one partition: (sweep →) read → lock → gate → credentials → start. In batches, by free slots.
 
 Recovery of dead workers' entries happens here too, between two reads: both need free slots, and one after
 the other they cannot take the same slot twice.
@@ -24,6 +24,7 @@ from streamsync.queue.queue import Queue
 from streamsync.queue.scripts import Code, Held
 from streamsync.queue.stream import BLOCK_MS, Delivery, Partition
 from streamsync.store.ledger import Admitted, ClaimAnswer, Ledger, Running
+from streamsync.worker.credentials import Credentials
 from streamsync.worker.finish import DEAD_KEEP_MS
 from streamsync.worker.gate import Verdict, verdict
 from streamsync.worker.recovery import Recovery
@@ -53,6 +54,7 @@ class Claimer:
         job_starts: Limit | None,
         clock: Clock,
         recovery: Recovery,
+        credentials: Credentials,
         stop: asyncio.Event,
     ) -> None:
         self.partition = partition
@@ -68,9 +70,13 @@ class Claimer:
         self._clock = clock
         self.last_turn = clock.monotonic()
         self._recovery = recovery
+        self._credentials = credentials
         self._stop = stop
         # Whether reading has to begin with what a lost reply hid (see `unsure`).
         self._own_first = False
+        # A read that waits keeps its slots (and permits) meanwhile: from the loops of other partitions, for ever
+        # where it is idle. So it waits only where it is alone; the others wait first, holding nothing.
+        self._read_waits = job_starts is None and len(queue.partitions) == 1
 
     def unsure(self) -> None:
         """A reply was lost: entries may be pending for us that nobody saw."""
@@ -82,7 +88,7 @@ class Claimer:
         while not self._stop.is_set():
             try:
                 self.last_turn = self._clock.monotonic()
-                if await self._slots_free():
+                if await self._worth_a_slot() and await self._slots_free():
                     await self.run_once()
                 delay_seconds = 0.05
             except (QueueUnavailable, StoreUnavailable) as error:
@@ -96,6 +102,18 @@ class Claimer:
                 if isinstance(error, GroupMissing):
                     await self._create_group()
         await self._return_unseen()
+
+    async def _worth_a_slot(self) -> bool:
+        """Whether there may be something to claim: waits for it where the read itself does not."""
+        if self._read_waits or self._own_first or self._recovery.due():
+            return True
+        there: list[bool] = []
+
+        async def wait() -> None:
+            there.append(await self.partition.wait_for_entries(self._recovery.due_in_ms(BLOCK_MS)))
+
+        await self._interruptible(wait())
+        return any(there)
 
     async def _slots_free(self) -> bool:
         """Whether a slot is free, after a short wait for one: the loop must be seen to turn while all run."""
@@ -196,7 +214,7 @@ class Claimer:
             if taken:
                 await self.process(taken, permits=permits)
                 return
-        block_ms = 0 if permits is not None else self._recovery.due_in_ms(BLOCK_MS)
+        block_ms = self._recovery.due_in_ms(BLOCK_MS) if self._read_waits else 0
         deliveries: list[Delivery] = []
 
         async def read() -> None:
@@ -208,17 +226,7 @@ class Claimer:
         await self.process(deliveries, permits=permits)
 
     async def _reserve_starts(self, limit: Limit, count: int) -> list[str]:
-        """Under a limit of job starts: wait without claiming until there may be something, then reserve."""
-        wait_ms = self._recovery.due_in_ms(BLOCK_MS)
-        if not self._own_first and not self._recovery.due():
-            there = []
-
-            async def wait() -> None:
-                there.append(await self.partition.wait_for_entries(wait_ms))
-
-            await self._interruptible(wait())
-            if not any(there):
-                return []
+        """Permits for the next batch; waits where there are none."""
         grant = await limit.take(count)
         if not grant.ids:
             seconds = min(grant.wait_ms, BLOCK_MS) / 1000
@@ -227,7 +235,7 @@ class Claimer:
         return list(grant.ids)
 
     async def process(self, deliveries: Sequence[Delivery], *, permits: list[str] | None = None) -> None:
-        """Lock, ask the gate, act. Each job that starts takes one of `permits` off the list.
+        """Lock, ask the gate, take credentials, act. Each job that starts takes one of `permits` off the list.
 
         Raises QueueUnavailable: what was not dealt with stays pending and is read again (`unsure`).
         """
@@ -249,15 +257,19 @@ class Claimer:
             locked, busy = await self._lock(holdings)
             answer = await self._ask(locked, busy)
             rest: list[tuple[Holding, Verdict]] = []
+            admitted: list[tuple[Holding, Admitted]] = []
             for holding in locked + busy:
                 decided = verdict(holding.job, holding.held.entry, answer)
                 if decided is Verdict.RUN:
-                    if permits:
-                        permits.pop()
-                    started.add(holding.held.entry)
-                    self._start(holding, answer.admitted[holding.job.job_id])
+                    admitted.append((holding, answer.admitted[holding.job.job_id]))
                 else:
                     rest.append((holding, decided))
+            await self._credentials.take(admitted)
+            for holding, job in admitted:
+                if permits and holding.credential is not None:
+                    permits.pop()
+                started.add(holding.held.entry)
+                self._start(holding, job)
             busy_entries = {holding.held.entry for holding in busy}
             await self._slots.silence([holding for holding, _ in rest])
             await self._turn_away(

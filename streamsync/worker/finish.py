@@ -18,6 +18,7 @@ from streamsync.log import get_logger
 from streamsync.metrics import DEAD, FENCE_REFUSALS, UNAVAILABLE
 from streamsync.queue.stream import Partition
 from streamsync.store.ledger import Ledger, Settlement
+from streamsync.worker.credentials import Credentials
 from streamsync.worker.slots import Holding, Slots
 
 #: Outcomes recorded by one statement.
@@ -41,13 +42,25 @@ class Finisher:
     """Records and acknowledges outcomes; one per worker."""
 
     def __init__(
-        self, ledger: Ledger, slots: Slots, consumer: str, on_unsure: Callable[[Partition], None]
+        self,
+        ledger: Ledger,
+        slots: Slots,
+        credentials: Credentials,
+        consumer: str,
+        on_unsure: Callable[[Partition], None],
     ) -> None:
         self._ledger = ledger
+        self._credentials = credentials
         self._slots = slots
         self._consumer = consumer
         self._on_unsure = on_unsure
         self._queue: asyncio.Queue[Ended] = asyncio.Queue()
+
+    async def abandon(self, holding: Holding) -> None:
+        """A job was lost to a newer claim: nothing is recorded, only its credential is given back."""
+        await self._slots.silence([holding])
+        await self._credentials.release([(holding, None)])
+        self._slots.remove(holding)
 
     def put(self, ended: Ended) -> None:
         """Hand an outcome over; the slot stays taken until it has been acknowledged."""
@@ -66,6 +79,8 @@ class Finisher:
         recorded = await self._record(batch)
         kept = [ended for ended in batch if ended.settlement.job_id in recorded]
         await self._slots.silence([ended.holding for ended in batch])
+        # Before the acknowledgement: a job that goes back at once must not find its own credential in use.
+        await self._credentials.release([(ended.holding, ended.settlement.error_class) for ended in batch])
         for ended in batch:
             if ended.settlement.job_id not in recorded:
                 FENCE_REFUSALS.inc()

@@ -12,22 +12,26 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from streamsync.clock import Clock
 from streamsync.config import Settings
 from streamsync.erp.http import ErpHttp
+from streamsync.erp.permits import TakePermit
 from streamsync.errors import QueueUnavailable
 from streamsync.log import get_logger
-from streamsync.metrics import LIMIT_WAIT_SECONDS, SLOTS
+from streamsync.metrics import SLOTS
 from streamsync.queue.limits import Limit
 from streamsync.queue.queue import Queue
+from streamsync.queue.request_limits import Rate, RequestLimits
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
+from streamsync.store.refusals import Refusals
 from streamsync.sync.engine import SyncEngine
 from streamsync.worker.claim import Claimer
+from streamsync.worker.credentials import Credentials
 from streamsync.worker.execute import Engine, Executor
 from streamsync.worker.finish import Finisher
 from streamsync.worker.heartbeat import Heartbeat
@@ -114,11 +118,13 @@ class Worker:
                 for claimer in claimers:
                     claimer.unsure()
 
-            finisher = Finisher(ledger, self.slots, self.name, unsure)
+            credentials = Credentials(self._queue, settings.claim_idle_ms)
+            finisher = Finisher(ledger, self.slots, credentials, self.name, unsure)
             async with asyncio.TaskGroup() as group:
                 executor = Executor(
-                    engine, ledger, finisher, self.slots, settings, self._clock, group, self._stop
-                )
+                    engine, ledger, finisher, Refusals(self._database, box), self.slots, settings,
+                    self._clock, group, self._stop,
+                )  # fmt: skip
                 for partition in self._queue.partitions:
                     claimers.append(
                         Claimer(
@@ -130,10 +136,14 @@ class Worker:
                             job_starts=self._job_starts(ledger),
                             clock=self._clock,
                             recovery=Recovery(self._clock, settings.claim_idle_ms),
+                            credentials=credentials,
                             stop=self._stop,
                         )
                     )  # fmt: skip
-                heartbeat = Heartbeat(self._queue.partitions, self.slots, self.name, settings.claim_idle_ms)
+                heartbeat = Heartbeat(
+                    self._queue.partitions, self._queue.credentials, self.slots, self.name,
+                    settings.claim_idle_ms,
+                )  # fmt: skip
                 background = [
                     group.create_task(heartbeat.run(), name="heartbeat"),
                     group.create_task(finisher.run(), name="finisher"),
@@ -204,16 +214,15 @@ class Worker:
             recall=ledger.recent_starts,
         )  # fmt: skip
 
-    def _request_permit(self) -> Callable[[], Awaitable[object]] | None:
-        if not self._settings.limiter_max:
+    def _request_permit(self) -> TakePermit | None:
+        settings = self._settings
+        overall = Rate(settings.limiter_max, settings.limiter_duration_ms)
+        per_host = Rate(settings.limiter_host_max, settings.limiter_host_duration_ms)
+        if not overall.maximum and not per_host.maximum:
             return None
-        limit = Limit(
-            self._queue.client, self._queue.name, "requests",
-            maximum=self._settings.limiter_max,
-            window_ms=self._settings.limiter_duration_ms,
+        limits = RequestLimits(
+            self._queue.client, self._queue.name,
+            overall=overall if overall.maximum else None,
+            per_host=per_host if per_host.maximum else None,
         )  # fmt: skip
-
-        async def take() -> None:
-            LIMIT_WAIT_SECONDS.labels(limit="requests").inc(await limit.take_one())
-
-        return take
+        return limits.take

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from streamsync.jobs import Job
-from streamsync.queue.scripts import Held
+from streamsync.queue.scripts import CredentialHeld, Held
 from streamsync.queue.stream import Partition
 
 
@@ -17,6 +17,7 @@ class Stop(Enum):
     """Why a running job's task was told to stop at once."""
 
     LOST = "lost"
+    CREDENTIAL = "credential"  #: another job uses its ERP user: Redis had forgotten who did
     SHUTDOWN = "shutdown"
 
 
@@ -32,10 +33,12 @@ class Holding:
     stop: Stop | None = None
     #: From the lock until its end is told to Redis: while the heartbeat keeps lock and entry.
     beating: bool = False
+    #: The user of an ERP that this job, and no other, may use now.
+    credential: CredentialHeld | None = None
 
-    def lose(self) -> None:
-        """A newer claim exists: stop at once, write nothing."""
-        self.stop = Stop.LOST
+    def lose(self, why: Stop = Stop.LOST) -> None:
+        """Stop at once. LOST: a newer claim exists, write nothing; CREDENTIAL: hand the job back."""
+        self.stop = why
         if self.task is not None:
             self.task.cancel()
 

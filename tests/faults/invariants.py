@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-from psycopg import sql
 from psycopg.rows import DictRow
 
+from streamsync.erp.millennium.entities import ENTITIES, tables_of
+from streamsync.jobs import KINDS
 from streamsync.queue.keys import limit_keys
-from tests.faults.world import FINAL, TABLES_OF, World
+from streamsync.store.readback import rows_of
+from tests.faults.world import FINAL, World
 from tests.support import wait_until
 
-_KEYS_OF_ROWS: Final = {
-    "customer": ("customer_id",),
-    "customer_address": ("customer_id", "address_id"),
-    "product": ("vitrine", "product_id"),
-    "sku": ("vitrine", "product_id", "sku"),
-}
 _COUNTERS: Final = (
     "pages", "rows_fetched", "rows_inserted", "rows_updated", "rows_unchanged", "rows_rejected",
 )  # fmt: skip
@@ -74,23 +70,13 @@ async def check_fences(world: World, attempts: list[DictRow]) -> None:
         assert attempt["fence"] <= newest[attempt["tenant_id"]]
 
 
-async def rows_of(world: World, tenant_id: str, table: str, columns: tuple[str, ...]) -> list[DictRow]:
-    """What a table holds for a tenant, in the order of its key."""
-    query = sql.SQL("SELECT {} FROM {} WHERE tenant_id = %s ORDER BY {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
-        sql.Identifier(table),
-        sql.SQL(", ").join(map(sql.Identifier, _KEYS_OF_ROWS[table])),
-    )
-    async with world.database.connection() as connection:
-        return await (await connection.execute(query, [tenant_id])).fetchall()
-
-
 async def check_data(world: World, tenant_id: str, kind: str) -> None:
     """A tenant's rows are exactly the ERP's."""
-    for table in TABLES_OF[kind]:
-        truth = list(world.population.truth(tenant_id, table))
-        columns = tuple(truth[0]) if truth else _KEYS_OF_ROWS[table]
-        assert await rows_of(world, tenant_id, table, columns) == truth, f"{table} of {tenant_id}"
+    for table in (table for name in KINDS[kind] for table in tables_of(ENTITIES[name])):
+        truth = list(world.simulator.admin.truth(tenant_id, table.name))
+        columns = tuple(truth[0]) if truth else table.key
+        rows = await rows_of(world.database, tenant_id, table, columns)
+        assert rows == truth, f"{table.name} of {tenant_id}"
 
 
 async def check_redis(world: World) -> None:

@@ -55,6 +55,28 @@ async def test_a_worker_killed_in_mid_sync_is_replaced_within_its_silence(world:
     assert min(page.trans_id or 0 for page in pages) == cursor - 1
 
 
+async def test_a_full_read_of_a_killed_worker_is_taken_over(world: World) -> None:
+    """Its rescuer goes on at the last committed page, knows what was seen before, and deletes what is gone."""
+    await world.add_tenants(SHOP)
+    await world.trigger("customers")
+    victim = await _running_worker(world)
+    await world.in_state(SHOP, "succeeded")
+    world.simulator.admin.world.delete(SHOP, "customers", 6)
+    world.simulator.admin.hold(SHOP, after_requests=3)
+    await world.trigger("customers", full=True)
+    await world.simulator.admin.wait_held(SHOP, timeout=30)
+    (state,) = await world.sql("SELECT full_read_cursor FROM sync_state")
+    seen = world.last_request()
+    victim.kill()
+    await _running_worker(world)
+    world.simulator.admin.release()
+    job = await world.in_state(SHOP, "succeeded")
+    await check(world)
+    assert (job["attempt"], job["rows_deleted"], job["deletions_withheld"]) == (1, 6, 0)
+    assert [a["outcome"] for a in await world.attempts(job["job_id"])] == ["lost", "succeeded"]
+    assert world.pages(SHOP, since=seen)[0].trans_id == state["full_read_cursor"] - 1 > 0
+
+
 async def test_a_job_that_kills_its_workers_ends_as_poison_and_its_neighbours_run(world: World) -> None:
     """After max_deliveries deliveries without an end: failed, with the reason, on the dead feed."""
     world.fields["max_deliveries"] = 2

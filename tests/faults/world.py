@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from psycopg.rows import DictRow
 from redis.asyncio import Redis
 
-from streamsync.clock import SystemClock
+from streamsync.clock import Clock, SystemClock
 from streamsync.config import Settings
-from streamsync.jobs import KINDS
 from streamsync.queue.connection import connect
 from streamsync.queue.keys import GROUP, PartitionKeys
 from streamsync.queue.queue import Queue
@@ -20,13 +20,14 @@ from streamsync.schedule.producer import Produced, Producer
 from streamsync.simulator.data import Population
 from streamsync.simulator.journal import Entry
 from streamsync.simulator.server import Simulator
-from streamsync.store.credentials import Credential, CredentialBox, generate_key
+from streamsync.store.credentials import Credential, CredentialBox, credential_identity, generate_key
 from streamsync.store.ledger import Ledger
 from streamsync.store.pool import Database
 from streamsync.store.tenants import NewTenant, Tenants
 from streamsync.store.ticks import Ticks
+from streamsync.worker.execute import Engine
 from streamsync.worker.run import Worker
-from tests.support import wait_until
+from tests.support import ERP_IS_HERE, wait_until
 
 if TYPE_CHECKING:
     from tests.plugins.fix_processes import Process
@@ -47,9 +48,6 @@ DEFAULTS: Final[Mapping[str, object]] = {
 
 FINAL: Final = ("succeeded", "failed", "cancelled")
 
-#: The tables that a kind of job fills.
-TABLES_OF: Final = {"customers": ("customer", "customer_address"), "products": ("product", "sku")}
-
 
 class World:
     """What a test of the whole flow does. Workers run in this process, or in ones of their own."""
@@ -67,6 +65,7 @@ class World:
             "redis_url": redis_url,
             "database_url": database_url,
             "credential_keys": generate_key(),
+            **ERP_IS_HERE,
             **DEFAULTS,
             **settings,
         }
@@ -75,7 +74,7 @@ class World:
         self.redis: Redis = connect(redis_url)
         self.database = Database(database_url, max_size=4, application="test")
         self.ledger = Ledger(self.database)
-        self.queue = Queue(redis_url, "erp-sync", 1)
+        self.queue = Queue(redis_url, "erp-sync", self.settings().partitions)
         #: Tenants whose data are not the simulator's truth, because their jobs were meant to fail.
         self.without_data: set[str] = set()
         self._start = start
@@ -99,21 +98,24 @@ class World:
 
     # --- tenants and jobs
 
-    async def add_tenants(self, *tenant_ids: str, password: str | None = None, active: bool = True) -> None:
-        """Register tenants of the simulator; `password` replaces the right one."""
+    async def add_tenants(
+        self,
+        *tenant_ids: str,
+        password: str | None = None,
+        active: bool = True,
+        auth_mode: str = "basic",
+        user_of: str | None = None,
+    ) -> None:
+        """Register tenants of the simulator. `password` replaces the right one; with `user_of` they share that
+        tenant's ERP user, and with it its data."""
         box = CredentialBox(self.settings().require_credential_keys())
-        tenants = [
-            NewTenant(
-                tenant_id,
-                tenant_id,
-                self.simulator.base_url(tenant_id),
-                box.seal(
-                    tenant_id, Credential(tenant_id, password or self.population.password_of(tenant_id))
-                ),
-                active=active,
-            )
-            for tenant_id in tenant_ids
-        ]
+        tenants = []
+        for tenant_id in tenant_ids:
+            user = user_of or tenant_id
+            url = self.simulator.base_url(user)
+            sealed = box.seal(tenant_id, Credential(user, password or self.population.password_of(user)))
+            tenant = NewTenant(tenant_id, tenant_id, url, sealed, auth_mode=auth_mode, active=active)
+            tenants.append(replace(tenant, credential_id=credential_identity(url, user)))
         await Tenants(self.database).put(tenants, replace=True)
 
     async def trigger(self, kind: str, *tenant_ids: str, now: bool = False, full: bool = False) -> Produced:
@@ -178,14 +180,21 @@ class World:
     # --- workers and the ERP
 
     @asynccontextmanager
-    async def worker(self, *, name: str | None = None, **changes: object) -> AsyncIterator[Worker]:
-        """A worker in this process, stopped in order at the end of the block."""
+    async def worker(
+        self,
+        *,
+        name: str | None = None,
+        engine: Engine | None = None,
+        clock: Clock | None = None,
+        **changes: object,
+    ) -> AsyncIterator[Worker]:
+        """A worker in this process, stopped in order at the end of the block. `engine` replaces the sync."""
         settings = self.settings(**changes)
         async with (
             Queue(settings.require_redis_url(), "erp-sync", settings.partitions) as queue,
             Database(settings.require_database_url(), max_size=settings.database_pool_max) as database,
         ):
-            worker = Worker(settings, queue, database, SystemClock(), name=name)
+            worker = Worker(settings, queue, database, clock or SystemClock(), name=name, engine=engine)
             task = asyncio.create_task(worker.run(), name="worker")
             try:
                 yield worker
@@ -256,6 +265,3 @@ class World:
 def tenants(count: int) -> list[str]:
     """The ids of `count` tenants."""
     return list(Population.tenants(count))
-
-
-assert set(TABLES_OF) == set(KINDS)

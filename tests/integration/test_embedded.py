@@ -38,7 +38,7 @@ _IS_ROOT = os.geteuid() == 0
 
 #: Starts both servers, says where they are, and then does what its second argument says.
 _PARENT = """
-import ctypes, json, os, sys, time
+import ctypes, json, os, signal, sys, time
 from pathlib import Path
 user = sys.argv[4]
 if user == "nobody":
@@ -48,6 +48,8 @@ elif user == "mapped":
     for name, text in (("setgroups", "deny"), ("uid_map", "1000 0 1"), ("gid_map", "1000 0 1")):
         Path("/proc/self", name).write_text(text)
 from streamsync.embedded import PostgresServer, RedisServer
+# A shell that starts the tests in its background has them ignore SIGINT, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 directory, then, source = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 with RedisServer.start(directory / "redis", source=source) as r:
     with PostgresServer.start(directory / "postgres", source=source, settings={"fsync": "off"}) as p:

@@ -22,13 +22,16 @@ TENANTS = 6
 SEED = 11
 #: Sizes vary; every tenth or so record shares its cursor with the one before, some cannot be accepted.
 POPULATION = Population(
-    seed=SEED, customers_per_tenant=80, products_per_tenant=50, bad_rate=0.03, shared_trans_id_rate=0.1
+    seed=SEED, customers_per_tenant=80, products_per_tenant=20, bad_rate=0.03, shared_trans_id_rate=0.1
 )
 KEYS = {
     "customer": ("customer_id",),
     "customer_address": ("customer_id", "address_id"),
     "product": ("vitrine", "product_id"),
     "sku": ("vitrine", "product_id", "sku"),
+    "branch": ("branch_id",),
+    "price": ("vitrine", "sku"),
+    "stock": ("branch_id", "sku", "lot"),
 }
 
 
@@ -70,8 +73,8 @@ async def test_an_operator_sets_it_up_and_it_works(
         None,
         **secrets,
         ERP_SYNC_CONCURRENCY="3",
-        ERP_SYNC_PAGE_SIZE="20",
-        STREAMSYNC_COMMIT_MAX_ROWS="40",
+        ERP_SYNC_PAGE_SIZE="50",
+        STREAMSYNC_COMMIT_MAX_ROWS="100",
         ERP_SYNC_RETRY_BASE_MS="200",
         ERP_SYNC_DELAY_CUSTOMERS_MS_MAX="1000",
         ERP_SYNC_DELAY_CUSTOMERS_STEP_MS="100",
@@ -85,8 +88,8 @@ async def test_an_operator_sets_it_up_and_it_works(
     tenants_csv, url_file = tmp_path / "tenants.csv", tmp_path / "url"
     simulator = processes.start(
         "simulator",
-        *("--seed", str(SEED), "--customers", "80", "--products", "50"),
-        *("--bad-rate", "0.03", "--shared-rate", "0.1", "--fault", '{"kind":"500","rate":0.02}'),
+        *("--seed", str(SEED), "--customers", "80", "--products", "20"),
+        *("--bad-rate", "0.03", "--shared-rate", "0.1", "--fault", '{"kind":"500","rate":0.01}'),
         *("--csv", str(tenants_csv), "--tenants", str(TENANTS), "--port-file", str(url_file)),
         environment=processes.environment(),
     )

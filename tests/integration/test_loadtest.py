@@ -27,3 +27,14 @@ def test_the_dispatch_scenario_writes_a_complete_result(tmp_path: Path) -> None:
     assert result["machine"]["postgresql"]
     assert set(result["figures"]) == {"enqueue/s", "process/s", "client CPU s per 10,000 jobs"}
     assert all(len(figure["rounds"]) == 2 for figure in result["figures"].values())
+
+
+def test_nights_of_a_few_shops_leave_every_row_right() -> None:
+    """First everything, then changes, then deletions: the command compares all rows and says so by its status."""
+    subprocess.run(
+        [sys.executable, "-m", "loadtest", "nights", "--tenants", "2"],
+        check=True,
+        capture_output=True,
+        timeout=110,
+        cwd=Path(__file__).parents[2],
+    )

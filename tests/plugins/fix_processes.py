@@ -19,7 +19,7 @@ import pytest_asyncio
 from streamsync.config.registry import SETTINGS
 from streamsync.simulator.server import Simulator
 from tests.faults.world import World
-from tests.support import wait_until
+from tests.support import ERP_IS_HERE, wait_until
 
 #: How the commands are run: what the installed script does, without looking for it on PATH.
 _STREAMSYNC: Final = (sys.executable, "-m", "streamsync.cli.main")
@@ -112,14 +112,20 @@ class Processes:
         self._numbers = itertools.count(1)
 
     def environment(self, settings: Mapping[str, object] | None = None, **variables: str) -> dict[str, str]:
-        """The environment of a process: `settings` by field, `variables` as they are, nothing inherited."""
+        """The environment of a process: `settings` by field, `variables` as they are, nothing inherited.
+
+        The simulated ERP of the tests is on this machine, so that private addresses are allowed.
+        """
         return {
             **{name: os.environ[name] for name in ("PATH", "LANG", "HOME", "TMPDIR") if name in os.environ},
             "STREAMSYNC_TEST_STRICT_LOGS": "1",
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
             "LOG_FORMAT": "json",
-            **{SETTINGS[field].variable: str(value) for field, value in (settings or {}).items()},
+            **{
+                SETTINGS[field].variable: str(value)
+                for field, value in {**ERP_IS_HERE, **(settings or {})}.items()
+            },
             **variables,
         }
 

@@ -1,4 +1,4 @@
-"""Customers of Millennium: `clientes/lista`, with their addresses.
+"""Customers of Millennium: `clientes/lista`, with their addresses and contacts.
 
 Field names: the server's own `$help` tables; `cliente` is not in them but in real answers.
 """
@@ -6,16 +6,8 @@ Field names: the server's own `$help` tables; `cliente` is not in them but in re
 from __future__ import annotations
 
 from streamsync.entity import Entity, Scope, Table, field
+from streamsync.erp import documents as d
 from streamsync.erp import values as v
-
-
-def _cpf_valid(raw: object) -> bool | None:
-    return v.cpf_valid(v.digits(raw))
-
-
-def _cnpj_valid(raw: object) -> bool | None:
-    return v.cnpj_valid(v.digits(raw))
-
 
 CUSTOMERS = Entity(
     name="customers",
@@ -31,9 +23,9 @@ CUSTOMERS = Entity(
             field("trade_name", "text", v.text, "fantasia"),
             field("person_type", "text", v.upper, "pf_pj"),
             field("cpf", "text", v.digits),
-            field("cpf_valid", "boolean", _cpf_valid, "cpf"),
-            field("cnpj", "text", v.digits),
-            field("cnpj_valid", "boolean", _cnpj_valid, "cnpj"),
+            field("cpf_valid", "boolean", d.cpf_valid, "cpf"),
+            field("cnpj", "text", v.cnpj),
+            field("cnpj_valid", "boolean", d.cnpj_valid, "cnpj"),
             field("rg", "text", v.text),
             field("state_registration", "text", v.text, "ie"),
             field("email", "text", v.email, "e_mail"),
@@ -65,9 +57,29 @@ CUSTOMERS = Entity(
                 field("city", "text", v.text, "cidade"),
                 field("city_ibge_code", "text", v.text, "cod_mun_ibge"),
                 field("state", "text", v.upper, "estado"),
+                field("state_valid", "boolean", d.state_valid, "estado"),
                 field("postal_code", "text", v.digits, "cep"),
+                field("postal_code_valid", "boolean", d.postal_code_valid, "cep"),
                 field("phone", "text", v.phone, "ddd", "fone"),
                 field("country", "text", v.text, "nome_pais"),
+            ),
+        ),
+        Table(
+            name="customer_contact",
+            source="contato",
+            parent_key=("customer_id",),
+            key=("customer_id", "position"),
+            fields=(
+                field("position", "integer", v.integer, "#"),
+                field("contact_id", "bigint", v.integer, "gerador_contato"),
+                field("name", "text", v.text, "nome"),
+                field("role", "text", v.text, "cargo"),
+                field("department", "text", v.text, "departamento"),
+                field("cpf", "text", v.digits),
+                field("cpf_valid", "boolean", d.cpf_valid, "cpf"),
+                field("email", "text", v.email, "e_mail"),
+                field("mobile", "text", v.phone, "ddd_celular", "celular"),
+                field("birth_date", "date", v.calendar_date, "data_aniversario"),
             ),
         ),
     ),

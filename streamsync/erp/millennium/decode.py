@@ -5,14 +5,12 @@ Texts of the ERP are read to be classified and never quoted: they may name peopl
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
-
-from streamsync.errors import PermanentError, SyncError, TransientError
+from streamsync.erp.millennium.lenient import parse, text_of
+from streamsync.errors import Deferred, PermanentError, SyncError, TransientError
 
 #: Names under which servers and customer modules wrap the rows.
 _WRAPPERS: Final = ("value", "values", "data")
@@ -27,81 +25,47 @@ _ERROR_TEXT_BYTES: Final = 4_000
 
 
 def records_of(body: bytes) -> list[dict[str, Any]]:
-    """The rows of an answer. Keys are made lower case where the server sends them otherwise.
+    """The rows of an answer, their keys in lower case at every depth.
 
-    Raises TransientError(`erp_garbage`) for anything that is not rows: HTML, cut JSON, a login page. An
-    answer that merely cannot be read is never taken for "no rows".
+    Raises TransientError(`erp_garbage`) for anything that is not rows: HTML, cut JSON, a login page, an error
+    with status 200. An answer that merely cannot be read is never taken for "no rows". PermanentError
+    (`erp_not_json`) for XML.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")  # Windows likes to mark UTF-8
     if not body.strip():
         return []
     try:
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            document = _lenient(body)
-        rows = _unwrap(document)
+        rows = _unwrap(parse(body))
         if not all(isinstance(row, dict) for row in rows):
             raise TransientError("erp_garbage", "the answer's rows are not records")
-        return [_lower(row) for row in rows] if rows and not _is_lower(rows[0]) else list(rows)
+        return rows
     except RecursionError as error:
         raise TransientError(
             "erp_garbage", f"the answer is nested without end ({len(body)} bytes)"
         ) from error
 
 
-def _lenient(body: bytes) -> Any:
-    """Raw control characters inside strings, bytes that are not UTF-8."""
-    head = body.lstrip()[:1]
-    if head not in (b"{", b"["):
-        what = "XML or HTML" if head == b"<" else "not JSON"
-        raise TransientError("erp_garbage", f"the answer is {what} ({len(body)} bytes)")
-    try:
-        document = json.loads(_text(body), strict=False)
-    except (ValueError, RecursionError) as error:
-        raise TransientError("erp_garbage", f"the answer is broken JSON ({len(body)} bytes)") from error
-    # Half of a surrogate pair, written as an escape, is text for Python and for nobody else.
-    return json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        return body.decode("cp1252", "replace")
-
-
-def _unwrap(document: Any) -> Sequence[Any]:
-    if isinstance(document, dict):
-        folded = {key.lower(): value for key, value in document.items()}
-        if not folded:
-            return []
-        for name in _WRAPPERS:
-            if name in folded:
-                document = folded[name]
-                break
-        if isinstance(document, str):  # a customer module answers with JSON inside a JSON string
-            try:
-                document = orjson.loads(document)
-            except orjson.JSONDecodeError as error:
-                raise TransientError("erp_garbage", "the answer's rows are broken JSON") from error
+def _unwrap(document: Any) -> list[Any]:
     if document is None:
         return []
+    if isinstance(document, dict):
+        if not document:
+            return []
+        if document.get("error"):
+            raise TransientError("erp_garbage", "the answer is an error with status 200")
+        name = next((name for name in _WRAPPERS if name in document), None)
+        if name is None:
+            raise TransientError("erp_garbage", "the answer holds no list of rows")
+        document = document[name]
+        if isinstance(document, str):  # a customer module answers with JSON inside a JSON string
+            document = parse(document.encode("utf-8", "replace"))
+        if document is None:
+            return []
+        if isinstance(document, dict) and document:  # a single record without its list
+            return [document]
     if not isinstance(document, list):
         raise TransientError("erp_garbage", "the answer holds no list of rows")
     return document
-
-
-def _is_lower(record: Mapping[str, Any]) -> bool:
-    return all(key == key.lower() for key in record)
-
-
-def _lower(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key.lower(): _lower(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_lower(item) for item in value]
-    return value
 
 
 def error_of(
@@ -112,10 +76,15 @@ def error_of(
     parameters: Iterable[str] = (),
 ) -> SyncError:
     """What an answer other than 200 means. 401 has opposite meanings, told apart by its text alone."""
-    text = _text(body[:_ERROR_TEXT_BYTES]).casefold()
+    text = text_of(body[:_ERROR_TEXT_BYTES]).casefold()
 
     def transient(error_class: str, what: str) -> TransientError:
         return TransientError(
+            error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
+        )
+
+    def deferred(error_class: str, what: str) -> Deferred:
+        return Deferred(
             error_class, f"{host}: {what}", http_status=status, retry_after_seconds=retry_after_seconds
         )
 
@@ -128,10 +97,10 @@ def error_of(
                 "erp_wrong_password", "user or password refused; put it right before the next try"
             )
         if "ultrapassado o m" in text:
-            return transient("erp_too_many_sessions", "too many sessions of this user")
+            return deferred("erp_too_many_sessions", "too many sessions of this user")
         return transient("erp_unauthorized", "401 without a known reason")
     if "licen" in text and status in (429, 500, 503):
-        return transient("erp_no_licence", "no free licence")
+        return deferred("erp_no_licence", "no free licence")
     if status == 400 and (match := _UNKNOWN_PARAMETER.search(text)):
         # Only a name that we sent is quoted: anything else is the ERP's text.
         named = next((name for name in parameters if name.casefold() == match[1].casefold()), "it names")

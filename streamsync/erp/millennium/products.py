@@ -1,4 +1,4 @@
-"""Products of Millennium: `produtos/listavitrine`, read per storefront, with their SKUs and prices.
+"""Products of Millennium: `produtos/listavitrine`, read per storefront, with SKUs, barcodes, classifications.
 
 `lista_preco=true` adds `preco1` (selling) and `preco2` (list) to each SKU. A product of one storefront is
 invisible in another, so the storefront is part of the key.
@@ -6,12 +6,25 @@ invisible in another, so the storefront is part of the key.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from streamsync.entity import Entity, Field, Scope, Table, field
+from streamsync.erp import documents as d
 from streamsync.erp import values as v
 
+#: A SKU's codes in the order that decides the kind of one that stands in several: (kind, ERP field).
+_BARCODES: Final = (("ean13", "barra13"), ("barcode", "barra"), ("reference", "barra_ref"))
 
-def _ean13_valid(raw: object) -> bool | None:
-    return v.ean13_valid(v.text(raw))
+
+def _barcodes(sku: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A SKU's distinct barcodes, each under the first kind it appears as."""
+    found: dict[str, str] = {}
+    for kind, source in _BARCODES:
+        code = v.key(sku.get(source))
+        if code is not None:
+            found.setdefault(code, kind)
+    return [{"sku": sku.get("sku"), "barcode": code, "kind": kind} for code, kind in found.items()]
 
 
 PRODUCTS = Entity(
@@ -20,6 +33,8 @@ PRODUCTS = Entity(
     scope=Scope.VITRINE,
     scope_column="vitrine",
     parameters=(("lista_preco", "true"),),
+    date_parameter="data_atualizacao",
+    date_source="data_alteracao",
     table=Table(
         name="product",
         key=("vitrine", "product_id"),
@@ -71,12 +86,42 @@ PRODUCTS = Entity(
                 field("active", "boolean", v.boolean, "ativo"),
                 field("barcode", "text", v.text, "barra"),
                 field("ean13", "text", v.text, "barra13"),
-                field("ean13_valid", "boolean", _ean13_valid, "barra13"),
+                field("ean13_valid", "boolean", d.ean13_valid, "barra13"),
                 field("color", "text", v.text, "desc_cor"),
                 field("pattern", "text", v.text, "desc_estampa"),
                 field("price", "numeric", v.decimal, "preco1"),
                 field("list_price", "numeric", v.decimal, "preco2"),
                 field("allows_backorder", "boolean", v.boolean, "permite_pedido_sem_estoque"),
+            ),
+        ),
+        Table(
+            name="sku_barcode",
+            source="sku",
+            parent_key=("vitrine", "product_id"),
+            key=("vitrine", "product_id", "sku", "barcode"),
+            fields=(
+                field("sku", "text", v.key, required=True),
+                field("barcode", "text", v.key, required=True),
+                field("kind", "text", v.text, required=True),
+                field("ean13_valid", "boolean", d.ean13_valid, "barcode", required=True),
+            ),
+            expand=_barcodes,
+            expand_sources=tuple(source for _, source in _BARCODES),
+            raw=False,
+        ),
+        Table(
+            name="product_classification",
+            source="classificacoes",
+            parent_key=("vitrine", "product_id"),
+            key=("vitrine", "product_id", "classification_id"),
+            fields=(
+                field("classification_id", "bigint", v.integer, "vitrine_classificacao", required=True),
+                field("tree", "text", v.text, "arvore_classificacao"),
+                field("description", "text", v.text, "desc_classificacao"),
+                field("visible", "boolean", v.boolean, "visivel_web"),
+                field("giftable", "boolean", v.boolean, "permite_presente"),
+                field("pickup_in_store", "boolean", v.boolean),
+                field("excluded", "boolean", v.boolean, "excluido"),
             ),
         ),
     ),

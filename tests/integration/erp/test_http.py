@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import random
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -13,15 +16,16 @@ from streamsync.config import Settings
 from streamsync.erp.connector import Access
 from streamsync.erp.http import Answer, ErpHttp
 from streamsync.erp.millennium.connector import Millennium
-from streamsync.errors import PermanentError, SyncError, TransientError
+from streamsync.errors import Deferred, PermanentError, SyncError, TransientError
 from streamsync.simulator.server import Simulator
+from tests.support import ERP_IS_HERE
 
 _SHOP = "shop-00001"
 
 _FAULTS = [
     ("500", TransientError, "erp_server_error"),
     ("503", TransientError, "erp_server_error"),
-    ("licence", TransientError, "erp_no_licence"),
+    ("licence", Deferred, "erp_no_licence"),
     ("429", TransientError, "erp_throttled"),
     ("timeout", TransientError, "erp_timeout"),
     ("garbage", TransientError, "erp_garbage"),
@@ -30,13 +34,13 @@ _FAULTS = [
     ("cut", TransientError, "erp_connection"),
     ("reset", TransientError, "erp_connection"),
     ("password", PermanentError, "erp_wrong_password"),
-    ("busy", TransientError, "erp_too_many_sessions"),
+    ("busy", Deferred, "erp_too_many_sessions"),
 ]
 
 
 def _quick(**more: object) -> Settings:
-    given = {"erp_read_timeout_seconds": 0.3, "erp_page_timeout_seconds": 0.5, **more}
-    return Settings(**given)  # type: ignore[arg-type]
+    given = {"erp_read_timeout_seconds": 0.3, "erp_page_timeout_seconds": 0.5, **ERP_IS_HERE, **more}
+    return Settings(**given)
 
 
 async def _page(simulator: Simulator, http: ErpHttp) -> int:
@@ -93,7 +97,7 @@ async def test_a_server_that_is_not_there_is_a_connection_error() -> None:
 async def test_a_permit_is_taken_before_each_request(simulator: Simulator) -> None:
     """Nothing is sent before the limit allows it, replays included."""
     permits: asyncio.Queue[None] = asyncio.Queue()
-    async with ErpHttp(_quick(), take_permit=permits.get) as http:
+    async with ErpHttp(_quick(), take_permit=lambda _host: permits.get()) as http:
         waiting = asyncio.create_task(_page(simulator, http))
         await asyncio.wait({waiting}, timeout=0.05)
         assert simulator.admin.requests() == []
@@ -156,18 +160,70 @@ async def test_an_answer_without_end_is_stopped_at_the_cap() -> None:
     assert error.error_class == "erp_too_large"
 
 
-async def test_a_gzip_bomb_is_stopped_while_it_unpacks() -> None:
-    """The cap counts what comes out, not what came over the wire."""
-    bomb = gzip.compress(b"0" * 50_000_000)
+#: What each of these unpacks to, many times the cap.
+_BOMB_BYTES = 50_000_000
+_CAP = 1_000_000
+
+
+def _bomb(members: str) -> bytes:
+    if members == "many":  # each of them is below the cap
+        return gzip.compress(b"0" * (_CAP // 2)) * (2 * _BOMB_BYTES // _CAP)
+    bomb = gzip.compress(b"0" * _BOMB_BYTES)
+    return bomb if members == "one" else gzip.compress(b"[") + bomb
+
+
+def _in_pieces(body: bytes, size: int, head: bytes = b"") -> Talk:
+    """Sends the body in HTTP chunks of so many bytes."""
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
+    message = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
     async def talk(writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n"
-        writer.write(head.encode() + bomb)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n" + head + b"\r\n")
+        for start in range(0, len(message), 1000):
+            writer.write(message[start : start + 1000])
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
         await writer.drain()
 
-    error, _ = await _get(_quick(erp_response_max_bytes=1_000_000), talk)
+    return talk
+
+
+@contextmanager
+def _memory(at_most: int) -> Iterator[None]:
+    """The block allocates no more than so many bytes at a time."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= at_most
+
+
+@pytest.mark.parametrize("piece", [3, 100_000], ids=["tiny", "whole"])
+@pytest.mark.parametrize("members", ["one", "second", "many"])
+async def test_a_gzip_bomb_is_stopped_while_it_unpacks(members: str, piece: int) -> None:
+    """The cap counts what comes out, of all members, not what came over the wire; no more than the cap is ever
+    unpacked."""
+    talk = _in_pieces(_bomb(members), piece, b"content-encoding: gzip\r\n")
+    settings = _quick(erp_response_max_bytes=_CAP, erp_page_timeout_seconds=30)
+    with _memory(at_most=5 * _CAP):
+        error, _ = await _get(settings, talk)
     assert isinstance(error, TransientError)
     assert error.error_class == "erp_too_large"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+async def test_an_answer_in_tiny_pieces_takes_no_more_memory_than_it_has_bytes(packed: bool) -> None:
+    """The pieces are joined as they come: kept one by one, each would take many times its size."""
+    body = random.Random(1).randbytes(100_000)
+    sent, head = (gzip.compress(body), b"content-encoding: gzip\r\n") if packed else (body, b"")
+    talk = _in_pieces(sent, 2, head)
+    settings = _quick(erp_response_max_bytes=len(body), erp_page_timeout_seconds=60)
+    with _memory(at_most=10 * len(body)):
+        answer, _ = await _get(settings, talk)
+    assert isinstance(answer, Answer)
+    assert answer.body == body
 
 
 async def test_a_page_that_drips_is_stopped_at_its_time() -> None:
@@ -216,3 +272,44 @@ async def test_broken_compression_is_garbage() -> None:
     error, _ = await _get(_quick(), talk)
     assert isinstance(error, TransientError)
     assert error.error_class == "erp_garbage"
+
+
+@pytest.mark.parametrize("coding", ["deflate", "br", "gzip, gzip"])
+async def test_packing_that_was_not_asked_for_is_garbage(coding: str) -> None:
+    """What cannot be unpacked within bounds is not unpacked at all."""
+    body = zlib.compress(b"[]")
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
+
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(head.encode() + body)
+        await writer.drain()
+
+    error, (request,) = await _get(_quick(), talk)
+    assert isinstance(error, TransientError)
+    assert error.error_class == "erp_garbage"
+    assert b"accept-encoding: gzip\r\n" in request.lower()
+
+
+_TWO_MEMBERS = gzip.compress(b"") + gzip.compress(b"[]")
+
+
+@pytest.mark.parametrize("length", [5, 10, len(gzip.compress(b"")) + 5, len(_TWO_MEMBERS) - 1])
+async def test_packed_data_that_end_early_are_garbage(length: int) -> None:
+    """Where the answer's length is not told, its end alone says that something is missing: also where nothing has
+    come out yet, which must not be taken for "no rows"."""
+
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + _TWO_MEMBERS[:length])
+        await writer.drain()
+
+    error, _ = await _get(_quick(), talk)
+    assert isinstance(error, TransientError)
+    assert error.error_class == "erp_garbage"
+
+
+async def test_an_empty_answer_may_call_itself_packed() -> None:
+    """No bytes are no rows, whatever the header says of them; and all members count."""
+    for packed, body in ((b"", b""), (gzip.compress(b""), b""), (_TWO_MEMBERS, b"[]")):
+        answer, _ = await _get(_quick(), _in_pieces(packed, 7, b"content-encoding: gzip\r\n"))
+        assert isinstance(answer, Answer)
+        assert answer.body == body

@@ -7,11 +7,20 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from streamsync.queue.keys import limit_keys
-from streamsync.queue.scripts import Code, Held, refill_permits, take_permits
+from streamsync.queue.scripts import (
+    Code,
+    CredentialHeld,
+    Held,
+    Window,
+    refill_permits,
+    take_from_all,
+    take_permits,
+)  # fmt: skip
 from streamsync.resources import lua_dir
 from tests.integration.queue.world import TTL_MS, World
 
 HELD = Held("s1-1", "c", "t1")
+USED = CredentialHeld("user", 0, "s1-1", 1)
 LIMIT = limit_keys("test", "x")
 
 #: One call of each script on an empty queue, and its answer.
@@ -24,9 +33,16 @@ CALLS: dict[str, tuple[Callable[[World], Awaitable[object]], object]] = {
     "reschedule": (lambda w: w.scripts.reschedule("w", [(HELD, 0, b"x")]), [Code.DONE]),
     "dead": (lambda w: w.scripts.dead("w", [(HELD, b"x", "e")], 1000), [Code.NOTHING]),
     "remove_consumer": (lambda w: w.scripts.remove_consumer(w.keys.stream, "w", 0), False),
+    "credential_lock": (lambda w: w.queue.credentials.take([USED], TTL_MS), [True]),
+    "credential_renew": (lambda w: w.queue.credentials.renew([USED], TTL_MS), [Code.TAKEN_AGAIN]),
+    "credential_release": (lambda w: w.queue.credentials.release([USED]), [Code.NOTHING]),
     "limit": (
         lambda w: take_permits(w.queue.client, LIMIT, maximum=1, window_ms=9, ids=["a"], ask=True),
         (0, 0, False),
+    ),
+    "limit_all": (
+        lambda w: take_from_all(w.queue.client, [Window(LIMIT, 1, 9)], "a"),
+        (False, 10, 1),
     ),
     "limit_refill": (lambda w: refill_permits(w.queue.client, LIMIT, window_ms=9, permits=[]), True),
 }

@@ -36,15 +36,18 @@ async def add_job(
     entry: str | None = None,
     tick_ids: Sequence[int] = (),
     full_read: bool = False,
+    accept_deletions: bool = False,
 ) -> Job:
     """A job of the ledger in any state; a running one gets a claim first, for running means claimed."""
     (row,) = await database.fetch(
-        "INSERT INTO job_run (tenant_id, kind, trigger, scheduled_for, due_at, state, attempt, tick_ids, full_read)"
-        " VALUES (%(tenant_id)s, %(kind)s, 'schedule', now(), now(), %(state)s, %(attempt)s, %(ticks)s, %(full)s)"
+        "INSERT INTO job_run (tenant_id, kind, trigger, scheduled_for, due_at, state, attempt, tick_ids,"
+        " full_read, accept_deletions)"
+        " VALUES (%(tenant_id)s, %(kind)s, 'schedule', now(), now(), %(state)s, %(attempt)s, %(ticks)s, %(full)s,"
+        " %(accept)s)"
         " RETURNING job_id",
         {
             "tenant_id": tenant_id, "kind": kind, "state": "scheduled" if state == "running" else state,
-            "attempt": attempt, "ticks": list(tick_ids), "full": full_read,
+            "attempt": attempt, "ticks": list(tick_ids), "full": full_read, "accept": accept_deletions,
         },
     )  # fmt: skip
     job = Job(row["job_id"], attempt, kind, tenant_id)

@@ -9,13 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composed
 
-from streamsync.erp.millennium.customers import CUSTOMERS
-from streamsync.erp.millennium.products import PRODUCTS
+from streamsync.entity import Entity, Table
 from streamsync.store.commit import _PLANNER
-from streamsync.store.merge import merge_sql
+from streamsync.store.merge import merge_sql, stage_columns, stage_name
 from streamsync.store.queries import query
+from tests.pages import ENTITIES
 
 _SHOPS = 3_000
 _BATCH = 20
@@ -23,7 +23,7 @@ _BATCH = 20
 
 @pytest.fixture(scope="module")
 def full_database_url(databases: Any, migrated_template: str) -> Iterator[str]:
-    """Some thousand shops, each with a waiting job and finished ones, and one shop's 20,000 customers."""
+    """Some thousand shops, each with a waiting job and finished ones, and one shop's 20,000 rows in each table."""
     name = databases.create(migrated_template)
     url = databases.url(name)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -36,11 +36,12 @@ def full_database_url(databases: Any, migrated_template: str) -> Iterator[str]:
             " unnest(ARRAY['succeeded', 'succeeded', 'succeeded', 'scheduled']) AS state",
             "INSERT INTO job_attempt (job_id, fence, attempt, tenant_id, worker, entry, started_at)"
             " SELECT job_id, 1, 1, tenant_id, 'w', '1-0', now() FROM job_run WHERE state = 'succeeded'",
-            "INSERT INTO customer (tenant_id, customer_id, trans_id)"
-            " SELECT 's1', n, 1 FROM generate_series(1, 20000) n",
-            "ANALYZE",
         ):
             connection.execute(statement.encode())
+        for entity in ENTITIES:
+            for table in (entity.table, *entity.children):
+                connection.execute(_filling(entity, table, table.name, 1, 20_000))
+        connection.execute("ANALYZE")
     yield url
     databases.drop(name)
 
@@ -69,15 +70,8 @@ def _touched(node: dict[str, Any]) -> float:
     return rows * float(node["Actual Loops"])
 
 
-_TABLES = {
-    "job_run",
-    "tenant",
-    "tenant_fence",
-    "job_attempt",
-    "customer",
-    "customer_address",
-    "product",
-    "sku",
+_TABLES = {"job_run", "tenant", "tenant_fence", "job_attempt"} | {
+    table.name for entity in ENTITIES for table in (entity.table, *entity.children)
 }
 
 
@@ -137,23 +131,38 @@ def test_a_page_of_tenants_reads_a_page(full_database_url: str) -> None:
     _assert_indexed(nodes, 10)
 
 
-@pytest.mark.parametrize("entity", [CUSTOMERS, PRODUCTS], ids=lambda entity: entity.name)
-def test_a_merge_touches_its_batch(full_database_url: str, entity: Any) -> None:
-    """200 staged rows against 20,000 stored ones: index scans, under the settings that a commit makes."""
+@pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.name)
+def test_a_merge_touches_its_batch(full_database_url: str, entity: Entity) -> None:
+    """200 staged rows with their children against 20,000 stored ones: index scans, under the settings of a commit."""
     statements = merge_sql(entity)
     with psycopg.connect(full_database_url) as connection:
         connection.execute(_PLANNER)
         for ddl in statements.stage.values():
             connection.execute(ddl + SQL("DROP"))
-        if entity is CUSTOMERS:
-            connection.execute(
-                "INSERT INTO stage_customer (customer_id, trans_id, keys_of_customer_address)"
-                " SELECT n, 1, '{}' FROM generate_series(19901, 20100) n"
-            )
+        for table in (entity.table, *entity.children):
+            connection.execute(_filling(entity, table, stage_name(table), 19_901, 20_100))
         values = {
             "tenant_id": "'s1'", "job_id": "1", "fence": "1", "pages": "1", "fetched": "200", "rejected": "0",
             "token": "''",
         }  # fmt: skip
         for statement in statements.merge.as_string(connection).split(";\n"):
-            _assert_indexed(_explain(connection, _literal(statement, **values)), 200)
+            _assert_indexed(_explain(connection, _literal(statement, **values)), 400)
         connection.rollback()
+
+
+def _filling(entity: Entity, table: Table, into: str, first: int, last: int) -> Composed:
+    """Rows of a table or its staging table, numbered, each in all of its key's numbers."""
+    stored = into == table.name
+    columns = {
+        name: kind for name, kind in stage_columns(entity, table) if not (stored and kind.endswith("[]"))
+    }
+    wanted = {*table.key, "trans_id", "kind", "ean13_valid"} & columns.keys()
+    lists = [name for name, kind in columns.items() if kind.endswith("[]")]
+    names = [*(["tenant_id"] if stored else []), *sorted(wanted), *lists]
+    made = {
+        "tenant_id": "'s1'", "kind": "'barcode'", "ean13_valid": "false", "trans_id": "1",
+        **dict.fromkeys(lists, "'{}'"), **{name: f"n::text::{columns[name]}" for name in table.key},
+    }  # fmt: skip
+    values = ", ".join(made[name] for name in names)
+    text = f"INSERT INTO {into} ({', '.join(names)}) SELECT {values} FROM generate_series({first}, {last}) n"
+    return Composed([SQL(text)])

@@ -12,8 +12,12 @@ from streamsync.store.commit import Committed, commit
 from streamsync.store.pool import Database
 from tests.integration.store.helpers import add_job, add_shops, admit, claim_of, one
 from tests.integration.store.units import broken, customer, unit_of
+from tests.pages import ENTITIES
 
-_TABLES = ("customer", "customer_address", "product", "sku", "rejected_record")
+_TABLES = (
+    "rejected_record",
+    *(table.name for entity in ENTITIES for table in (entity.table, *entity.children)),
+)
 
 
 @pytest_asyncio.fixture

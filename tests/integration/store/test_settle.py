@@ -124,10 +124,11 @@ async def test_a_waiting_job_is_coalesced_into_the_one_that_waits_again(
     """At most one waits: the other is cancelled, its ticks and its full read noted on the first."""
     await add_shops(database, "a")
     job = await add_job(database, "a", state="running", tick_ids=[1])
-    waiting = await add_job(database, "a", tick_ids=[2, 3], full_read=True)
+    waiting = await add_job(database, "a", tick_ids=[2, 3], full_read=True, accept_deletions=True)
     await _settle(database, Settlement(job.job_id, 1, state, "retrying"))
     row, other = await job_row(database, job), await job_row(database, waiting)
     assert (row["state"], row["tick_ids"], row["full_read"]) == (state, [1, 2, 3], True)
+    assert row["accept_deletions"]
     assert (other["state"], other["error_class"]) == ("cancelled", "coalesced")
     assert other["coalesced_into"] == job.job_id
 
@@ -168,7 +169,7 @@ async def test_a_dead_workers_job_of_a_busy_tenant_waits_again(database: Databas
 async def test_a_dead_workers_job_is_merged_into_one_that_waits(database: Database) -> None:
     """Only one may wait: the dead worker's job ends as coalesced, its ticks go to the one that waits."""
     await add_shops(database, "a")
-    job = await add_job(database, "a", state="running", tick_ids=[1], full_read=True)
+    job = await add_job(database, "a", state="running", tick_ids=[1], full_read=True, accept_deletions=True)
     waiting = await add_job(database, "a", tick_ids=[2])
     assert await Ledger(database).release_taken_over([(job.job_id, 1)], delay_ms=0) == set()
     row, other = await job_row(database, job), await job_row(database, waiting)
@@ -176,6 +177,7 @@ async def test_a_dead_workers_job_is_merged_into_one_that_waits(database: Databa
         "cancelled", "coalesced", waiting.job_id,
     )  # fmt: skip
     assert (other["state"], sorted(other["tick_ids"]), other["full_read"]) == ("scheduled", [1, 2], True)
+    assert other["accept_deletions"]
     assert await attempts(database, job) == [(1, "lost")]
 
 

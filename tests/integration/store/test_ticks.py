@@ -132,13 +132,16 @@ async def test_an_urgent_full_tick_moves_a_waiting_job_forward(database: Databas
     await database.fetch("UPDATE job_run SET due_at = now() + interval '1 hour'")
     ticks = Ticks(database, "cli")
     for urgent in (True, False):
-        tick_id = await ticks.add_manual_tick("customers", tenant_ids=["a"], urgent=urgent, full_read=urgent)
+        tick_id = await ticks.add_manual_tick(
+            "customers", tenant_ids=["a"], urgent=urgent, full_read=urgent, accept_deletions=urgent
+        )
         tick = await ticks.get(tick_id)
         due = [("a", tick.scheduled_for + timedelta(hours=0 if urgent else 2))]
         (found,) = await ticks.write_page(tick, after="", dispatched="", due=due)
         assert found.job == waiting
     row = await job_row(database, waiting)
-    assert (row["urgent"], row["full_read"], len(row["tick_ids"])) == (True, True, 2)
+    assert (row["urgent"], row["full_read"], row["accept_deletions"]) == (True, True, True)
+    assert len(row["tick_ids"]) == 2
     assert row["due_at"] < (await one(database, "SELECT now() AS now"))["now"]
 
 

@@ -12,7 +12,7 @@ from streamsync.erp.http import Answer, ErpHttp
 from streamsync.errors import HandBack, LostLock, PermanentError, SyncError, TransientError
 from streamsync.jobs import State
 from streamsync.store.ledger import Ledger, Settlement
-from streamsync.sync.engine import MAX_PAGE_SIZE
+from streamsync.sync.reading import MAX_PAGE_SIZE
 from tests.integration.store.helpers import admit, job_row
 from tests.integration.sync.conftest import SHOP, Free, Shop
 from tests.support import wait_until
@@ -129,7 +129,7 @@ async def test_no_progress_ends_the_attempt(shop: Shop) -> None:
 async def test_each_request_takes_a_permit_first(shop: Shop) -> None:
     """As many permits as requests, and no request without one."""
     permits: asyncio.Queue[None] = asyncio.Queue()
-    shop.take_permit = permits.get
+    shop.take_permit = lambda _host: permits.get()
     admitted = await shop.claim()
     running = asyncio.create_task(shop.run(admitted))
     for _ in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamsync.jobs import KINDS
 from streamsync.simulator.data import Population
 from tests.integration.sync.conftest import SHOP, Shop
 
@@ -68,14 +69,22 @@ class TestVitrines:
     async def test_products_of_all_storefronts(self, shop: Shop) -> None:
         """Products and SKUs per storefront; the bad ones counted and in the quarantine, once each."""
         done = await shop.sync("products")
-        await shop.check("product", "sku")
-        bad = shop.simulator.population.bad_count(SHOP, "products")
-        assert bad > 0
-        quarantined = await shop.row("SELECT count(*) AS n FROM rejected_record")
-        assert quarantined["n"] == bad
-        assert done["rows_rejected"] >= bad  # the overlap of two pages shows some of them twice
-        assert done["rows_inserted"] == 45 - bad
-        scopes = await shop.row("SELECT array_agg(scope ORDER BY scope) AS s FROM sync_state")
+        await shop.check(
+            "branch", "product", "sku", "sku_barcode", "product_classification", "price", "stock"
+        )
+        rejected = 0
+        for entity in KINDS["products"]:
+            bad = shop.simulator.population.bad_count(SHOP, entity)
+            assert bad > 0 or entity == "branches"
+            quarantined = await shop.row(
+                "SELECT count(*) AS n FROM rejected_record WHERE entity = %(entity)s", entity=entity
+            )
+            assert quarantined["n"] == bad
+            rejected += bad
+        assert done["rows_rejected"] >= rejected  # the overlap of two pages shows some of them twice
+        scopes = await shop.row(
+            "SELECT array_agg(scope ORDER BY scope) AS s FROM sync_state WHERE entity = 'products'"
+        )
         assert scopes["s"] == [str(v) for v in shop.simulator.population.vitrine_ids(SHOP)]
 
     async def test_bad_customers_in_one_page_are_counted_exactly(self, shop: Shop) -> None:

@@ -13,7 +13,7 @@ from streamsync.config import Settings, load_settings
 from streamsync.config.example import example_toml
 from streamsync.config.registry import SETTINGS
 from streamsync.errors import ConfigurationError
-from streamsync.jobs import KINDS
+from streamsync.jobs import ENTITIES, KINDS
 
 KEY = Fernet.generate_key().decode()
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,6 +81,15 @@ def test_the_error_holds_no_context_with_the_raw_values() -> None:
         ("ERP_SYNC_DELAY_CUSTOMERS_MS_MAX", "-1"),
         ("ERP_SYNC_DELAY_CUSTOMERS_STEP_MS", "0"),
         ("ERP_SYNC_LIMITER_DURATION_MS", "0"),
+        ("ERP_SYNC_LIMITER_HOST_MAX", "-1"),
+        ("ERP_SYNC_LIMITER_HOST_DURATION_MS", "0"),
+        ("STREAMSYNC_ERP_ALLOW_PRIVATE", "perhaps"),
+        ("STREAMSYNC_ERP_ALLOWED_HOSTS", "erp.example http://erp.example"),
+        ("STREAMSYNC_ERP_ALLOWED_HOSTS", "10.0.0.0/33"),
+        ("STREAMSYNC_ERP_ALLOWED_HOSTS", "300.1.1.1"),
+        ("STREAMSYNC_ERP_ALLOWED_HOSTS", "*"),
+        ("STREAMSYNC_ERP_ALLOWED_HOSTS", "*.*.example"),
+        ("STREAMSYNC_ERP_ALLOWED_HOSTS", "erp*.example"),
         ("ERP_SYNC_CONNECT_TIMEOUT_SECONDS", "0"),
         ("ERP_SYNC_RESPONSE_MAX_BYTES", "1023"),
         ("ERP_SYNC_PAGE_SIZE", "100001"),
@@ -92,6 +101,7 @@ def test_the_error_holds_no_context_with_the_raw_values() -> None:
         ("STREAMSYNC_HTTP_HOST", "http://0.0.0.0"),
         ("STREAMSYNC_QUEUE", "Erp_Sync"),
         ("STREAMSYNC_STAGING", "statement"),
+        ("STREAMSYNC_RAW_SKIP", "customers, orders"),
         ("STREAMSYNC_DATABASE_POOL_MAX", "201"),
         ("RETENTION_DAYS_JOBRUN", "0"),
         ("LOG_LEVEL", "verbose"),
@@ -99,6 +109,10 @@ def test_the_error_holds_no_context_with_the_raw_values() -> None:
         ("STREAMSYNC_CUSTOMERS_CRON", "every night"),
         ("STREAMSYNC_CUSTOMERS_CRON", "0 3 * *"),
         ("STREAMSYNC_CUSTOMERS_CRON", "0 0 31 2 *"),
+        ("STREAMSYNC_FULL_READ_DAYS", "weekly"),
+        ("STREAMSYNC_FULL_READ_DAYS", "7 stock=-1"),
+        ("STREAMSYNC_FULL_READ_DAYS", "7 stock=1 stock=2"),
+        ("STREAMSYNC_DELETION_THRESHOLD_PERCENT", "101"),
         ("STREAMSYNC_TIMEZONE", "America"),
         ("STREAMSYNC_TIMEZONE", "Sao Paulo"),
         ("STREAMSYNC_TIMEZONE", "../../etc/passwd"),
@@ -131,6 +145,12 @@ def test_a_wrong_value_is_told_with_its_name_what_it_got_and_what_it_takes(name:
 )
 def test_right_values_are_taken(name: str, value: str, field: str, expected: object) -> None:
     assert getattr(load_settings({name: value}).settings, field) == expected
+
+
+def test_raw_fields_are_kept_but_for_the_entities_named() -> None:
+    assert Settings().keeps_raw("customers")
+    skipping = Settings(raw_skip="customers, stock")
+    assert [name for name in ENTITIES if not skipping.keeps_raw(name)] == ["customers", "stock"]
 
 
 @pytest.mark.parametrize(
@@ -312,3 +332,11 @@ def test_the_example_file_loads_as_it_is_and_with_every_default_uncommented(tmp_
         "database_url",
         "credential_keys",
     ]
+
+
+def test_days_between_full_reads_by_entity() -> None:
+    """One number for all, and exceptions; entities that are not named and have no default never."""
+    days = Settings(full_read_days="7 stock=1 prices=0").full_read_days_of
+    assert (days("customers"), days("stock"), days("prices")) == (7, 1, 0)
+    days = Settings(full_read_days="stock=0.5").full_read_days_of
+    assert (days("customers"), days("stock")) == (0, 0.5)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsync.erp.millennium.decode import error_of
-from streamsync.errors import PermanentError, SyncError, TransientError
+from streamsync.errors import Deferred, PermanentError, SyncError, TransientError
 
 
 def _body(message: str) -> bytes:
@@ -20,36 +20,36 @@ def _error(status: int, body: bytes, retry_after: float | None = None) -> SyncEr
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "permanent", "error_class"),
+    ("status", "message", "kind", "error_class"),
     [
-        (401, "PERMISSÃO NEGADA", True, "erp_wrong_password"),
-        (401, "Senha inválida para o usuário", True, "erp_wrong_password"),
-        (401, "Usuário ultrapassado o máximo de sessões", False, "erp_too_many_sessions"),
-        (401, "", False, "erp_unauthorized"),
+        (401, "PERMISSÃO NEGADA", PermanentError, "erp_wrong_password"),
+        (401, "Senha inválida para o usuário", PermanentError, "erp_wrong_password"),
+        (401, "Usuário ultrapassado o máximo de sessões", Deferred, "erp_too_many_sessions"),
+        (401, "", TransientError, "erp_unauthorized"),
         (
             400,
             "Parameter cor_x not found in millenium_eco.produtos.precodetabela",
-            True,
+            PermanentError,
             "erp_unknown_parameter",
         ),
-        (400, "Error in macro #SELECT\r\rSQLC LAYER", False, "erp_bad_request"),
-        (403, "", True, "erp_forbidden"),
-        (404, "Object not found", True, "erp_not_found"),
-        (301, "", True, "erp_redirect"),
-        (302, "", True, "erp_redirect"),
-        (429, "Limite de requisições", False, "erp_throttled"),
-        (429, "Sem licença", False, "erp_no_licence"),
-        (500, "Não há licença disponível", False, "erp_no_licence"),
-        (503, "LICENCA em uso", False, "erp_no_licence"),
-        (500, "deadlock", False, "erp_server_error"),
-        (502, "", False, "erp_server_error"),
-        (503, "", False, "erp_server_error"),
+        (400, "Error in macro #SELECT\r\rSQLC LAYER", TransientError, "erp_bad_request"),
+        (403, "", PermanentError, "erp_forbidden"),
+        (404, "Object not found", PermanentError, "erp_not_found"),
+        (301, "", PermanentError, "erp_redirect"),
+        (302, "", PermanentError, "erp_redirect"),
+        (429, "Limite de requisições", TransientError, "erp_throttled"),
+        (429, "Sem licença", Deferred, "erp_no_licence"),
+        (500, "Não há licença disponível", Deferred, "erp_no_licence"),
+        (503, "LICENCA em uso", Deferred, "erp_no_licence"),
+        (500, "deadlock", TransientError, "erp_server_error"),
+        (502, "", TransientError, "erp_server_error"),
+        (503, "", TransientError, "erp_server_error"),
     ],
 )
-def test_status_and_text_together(status: int, message: str, permanent: bool, error_class: str) -> None:
-    """A wrong password must not be tried again, a busy server must; the status alone does not tell."""
+def test_status_and_text_together(status: int, message: str, kind: type[SyncError], error_class: str) -> None:
+    """A wrong password must not be tried again, a busy server waited for; the status alone does not tell."""
     error = _error(status, _body(message))
-    assert isinstance(error, PermanentError if permanent else TransientError)
+    assert type(error) is kind
     assert error.error_class == error_class
     assert error.http_status == status
 

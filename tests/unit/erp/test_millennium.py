@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from streamsync.config import Settings
-from streamsync.erp.connector import Access, find_connector
+from streamsync.erp.connector import Access, Scopes, find_connector
 from streamsync.erp.http import Answer, ErpHttp
 from streamsync.erp.millennium.connector import Millennium
 from streamsync.errors import PermanentError, SyncError, TransientError
@@ -81,9 +81,9 @@ async def test_storefronts_come_from_the_tenant_or_from_the_erp() -> None:
     """Named ones are taken as they are; else all that the ERP lists, once each, in order."""
     http = _Answers({"value": [{"vitrine": 9}, {"vitrine": 3}, {"vitrine": 9}, {"vitrine": None}]})
     products = _connector(http).entity("products")
-    assert await _connector(http).scopes(products) == ["3", "9"]
-    assert await _connector(http, vitrines=(5, 4)).scopes(products) == ["5", "4"]
-    assert await _connector(http).scopes(_connector(http).entity("customers")) == [""]
+    assert await _connector(http).scopes(products) == Scopes(["3", "9"], all_there_are=True)
+    assert await _connector(http, vitrines=(5, 4)).scopes(products) == Scopes(["5", "4"])
+    assert await _connector(http).scopes(_connector(http).entity("customers")) == Scopes([""])
     with pytest.raises(TransientError) as caught:
         await _connector(_Answers({})).scopes(products)
     assert caught.value.error_class == "erp_no_vitrine"

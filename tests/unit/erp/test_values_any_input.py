@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsync.entity import Entity, FieldRejected
+from streamsync.entity import FieldRejected, Table
 from streamsync.erp import values as v
-from streamsync.erp.millennium.customers import CUSTOMERS
 from streamsync.erp.millennium.products import PRODUCTS
+from tests.pages import ENTITIES, KINDS
 
 #: All of Unicode, lone surrogates and NUL included, and texts that nearly are what a rule wants.
 _TEXTS = st.one_of(
@@ -37,6 +36,7 @@ _ONE_VALUE: dict[str, Callable[[object], object]] = {
     "key": v.key,
     "upper": v.upper,
     "digits": v.digits,
+    "cnpj": v.cnpj,
     "integer": v.integer,
     "decimal": v.decimal,
     "boolean": v.boolean,
@@ -73,15 +73,16 @@ def test_a_value_or_a_rejection(name: str, raw: object) -> None:
         assert -(2**63) <= clean < 2**63
 
 
-@pytest.mark.parametrize("name", ["text", "digits", "integer", "decimal", "boolean", "email"])
+@pytest.mark.parametrize("name", _ONE_VALUE)
 @given(raw=_SCALARS)
 def test_cleaning_twice_changes_nothing(name: str, raw: object) -> None:
-    """What has been cleaned is clean."""
+    """What has been cleaned is clean: moments and days as ISO text, all else as it is."""
     try:
         clean = _ONE_VALUE[name](raw)
     except FieldRejected:
         return
-    assert _ONE_VALUE[name](clean) == clean
+    again = clean.isoformat() if isinstance(clean, date) else clean
+    assert _ONE_VALUE[name](again) == clean
 
 
 @given(area=_ANYTHING, number=_ANYTHING)
@@ -92,16 +93,40 @@ def test_telephones_of_anything(area: object, number: object) -> None:
     except FieldRejected:
         return
     if clean is not None:
+        assert v.phone(None, clean) == clean
         assert clean.removeprefix("+").isascii()
         assert clean.removeprefix("+").isdigit()
 
 
-@pytest.mark.parametrize("entity", [CUSTOMERS, PRODUCTS], ids=lambda entity: entity.name)
+_TABLES = [table for entity in ENTITIES for table in (entity.table, *entity.children)]
+
+
+@pytest.mark.parametrize("table", _TABLES, ids=lambda table: table.name)
 @given(data=st.data())
-def test_every_rule_of_every_declared_column(entity: Entity, data: st.DataObject) -> None:
-    """The declarations' own rules (check digits among them) keep the promise too."""
-    tables = (entity.table, *entity.children)
-    field = data.draw(st.sampled_from([f for table in tables for f in table.fields if f.sources]))
+def test_every_rule_of_every_declared_column(table: Table, data: st.DataObject) -> None:
+    """The declarations' own rules (check digits among them) keep the promise too: a value of the column's type, or
+    a rejection with a fixed phrase."""
+    field = data.draw(st.sampled_from([f for f in table.fields if f.sources]))
     raw = [data.draw(_ANYTHING) for _ in field.sources]
-    with contextlib.suppress(FieldRejected):
-        field.rule(*raw)
+    clean, reason = None, ""
+    try:
+        clean = field.rule(*raw)
+    except FieldRejected as rejected:
+        reason = rejected.reason
+    assert reason in _PHRASES
+    assert clean is None or isinstance(clean, KINDS[field.pg_type])
+
+
+@given(raw=st.dictionaries(st.sampled_from(["sku", "barra", "barra13", "barra_ref"]), _ANYTHING))
+def test_barcodes_of_anything(raw: dict[str, object]) -> None:
+    """A SKU is expanded into distinct codes or rejected."""
+    expand = next(table.expand for table in PRODUCTS.children if table.expand)
+    codes: list[str] = []
+    reason = ""
+    try:
+        codes = [part["barcode"] for part in expand(raw)]
+    except FieldRejected as rejected:
+        reason = rejected.reason
+    assert reason in _PHRASES
+    assert len(set(codes)) == len(codes) <= 3
+    assert all(codes)

@@ -98,6 +98,8 @@ def test_documents_keep_ascii_digits_only(raw: object, clean: str | None) -> Non
         ("Pessoa.Teste@Example.INVALID", "pessoa.teste@example.invalid"),
         (" a@b.c ", "a@b.c"),
         ("a @ b.c", "a@b.c"),
+        ("<A@b.c>; ", "a@b.c"),
+        ("mailto:a@b.c", "a@b.c"),
         ("", None),
         (None, None),
     ],
@@ -107,7 +109,7 @@ def test_addresses_are_lower_case(raw: object, clean: str | None) -> None:
     assert v.email(raw) == clean
 
 
-@pytest.mark.parametrize("raw", ["nao tem", "a@b", "@b.c", "a@@b.c", "a@b.", 5, True])
+@pytest.mark.parametrize("raw", ["nao tem", "a@b", "@b.c", "a@@b.c", "a@b.", "a@b.c;d@e.f", 5, True])
 def test_what_is_no_address_is_rejected(raw: object) -> None:
     """Something in an address's place that is none is told, not kept."""
     with pytest.raises(FieldRejected):
@@ -124,6 +126,16 @@ def test_what_is_no_address_is_rejected(raw: object) -> None:
         ("011", None, None),
         (None, "190", "190"),
         (11, 987654321, "+5511987654321"),
+        (None, "+55 (11) 98765-4321", "+5511987654321"),
+        (None, "+55 (011) 3456-7890", "+551134567890"),
+        ("11", "5511987654321", "+5511987654321"),
+        ("55", "3221-1234", "+555532211234"),
+        ("11", "(11) 98765-4321", "+5511987654321"),
+        (None, "+1 (415) 555-2671", "+14155552671"),
+        ("11", "+598 2 901 2345", "+59829012345"),
+        (None, "+123", "123"),
+        (None, "98765-4321", "987654321"),
+        (None, "0800 123 4567", "+558001234567"),
     ],
 )
 def test_telephones_are_e164_where_they_are_brazilian(

@@ -7,11 +7,14 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamsync.erp.millennium.branches import BRANCHES
 from streamsync.erp.millennium.customers import CUSTOMERS
+from streamsync.erp.millennium.prices import PRICES
 from streamsync.erp.millennium.products import PRODUCTS
+from streamsync.erp.millennium.stock import STOCK
 from streamsync.store.commit import Unit
 from streamsync.sync.clean import Cleaner
 
@@ -65,7 +68,7 @@ def test_children_carry_their_parents_key_and_the_parent_theirs() -> None:
     unit = _clean(_customer(1, enderecos=[{"cod_endereco": 7, "cidade": "X"}, {"cod_endereco": "8"}]))
     group = unit.children["customer_address"][(1,)]
     assert [row[:2] for row in group] == [(1, 7), (1, 8)]
-    assert unit.rows[(1,)][-1] == [7, 8]
+    assert unit.rows[(1,)][-2:] == ([7, 8], [])
 
 
 def test_a_child_that_comes_twice_counts_once() -> None:
@@ -75,7 +78,7 @@ def test_a_child_that_comes_twice_counts_once() -> None:
     )
     (row,) = unit.children["customer_address"][(1,)]
     assert "B" in row
-    assert unit.rows[(1,)][-1] == [7]
+    assert unit.rows[(1,)][-2:] == ([7], [])
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,7 @@ _RECORDS = st.fixed_dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_RECORDS, max_size=6))
 def test_any_records_are_rows_or_rejects(records: list[dict[str, Any]]) -> None:
     """Every record is kept, overtaken by another state of itself, or rejected; none raises."""
@@ -152,3 +156,79 @@ def test_any_records_are_rows_or_rejects(records: list[dict[str, Any]]) -> None:
     assert unit.fetched == len(records)
     assert len(unit.rows) + len(unit.rejected) <= len(records)
     assert unit.rows.keys() == unit.children["customer_address"].keys()
+
+
+def test_the_place_in_the_list_is_the_key_of_a_contact() -> None:
+    """From 1, in the order they come; a contact without a list is the first."""
+    unit = _clean(_customer(1, contato=[{"nome": "A"}, {"nome": "A"}]), _customer(2, contato={"nome": "B"}))
+    assert [row[:2] for row in unit.children["customer_contact"][(1,)]] == [(1, 1), (1, 2)]
+    assert unit.rows[(1,)][-1] == [1, 2]
+    assert [row[:2] for row in unit.children["customer_contact"][(2,)]] == [(2, 1)]
+
+
+def _products(*skus: dict[str, Any]) -> Unit:
+    cleaner = Cleaner(PRODUCTS, "901")
+    unit = cleaner.new_unit(0)
+    cleaner.add(unit, [{"produto": 5, "trans_id": 1, "sku": list(skus)}])
+    return unit
+
+
+def test_a_sku_has_one_row_per_distinct_barcode() -> None:
+    """Under the first kind in the order ean13, barcode, reference; blanks are none; cleaned before they are told
+    apart."""
+    unit = _products(
+        {"sku": "a", "barra13": "4006381333931 ", "barra": " 4006381333931", "barra_ref": "X"},
+        {"sku": "b", "barra13": "", "barra": None, "barra_ref": " "},
+        {"sku": "c", "barra": "1", "barra_ref": "1"},
+    )
+    assert unit.children["sku_barcode"][(901, 5)] == [
+        (901, 5, "a", "4006381333931", "ean13", True),
+        (901, 5, "a", "X", "reference", False),
+        (901, 5, "c", "1", "barcode", False),
+    ]
+    assert "a\x1f4006381333931" in unit.rows[(901, 5)][-2]
+
+
+def test_a_barcode_that_cannot_be_kept_rejects_its_product() -> None:
+    """As every nested field does, and names the fields it may stand in."""
+    (bad,) = _products({"sku": "a", "barra": ["x"]}).rejected
+    assert (bad.field, bad.reason) == ("sku.barra", "expected text")
+    (bad,) = _products({"sku": "a", "barra_ref": "x" * 511}).rejected
+    assert (bad.field, bad.reason) == ("sku.barra13+barra+barra_ref", "key too long")
+    (bad,) = _products({"sku": "é" * 510, "barra": "𠀀" * 400}).rejected
+    assert (bad.field, bad.reason) == ("sku.barcode", "key too long")
+
+
+def test_the_key_of_a_record_that_was_rejected() -> None:
+    """Known if its own fields can be cleaned: a full read must not take a bad record for a deleted one."""
+    customers, prices = Cleaner(CUSTOMERS, ""), Cleaner(PRICES, "901")
+    stock, branches = Cleaner(STOCK, "7"), Cleaner(BRANCHES, "")
+    assert customers.key_of({"cliente": "5", "data_cadastro": "ontem"}) == (5,)
+    assert customers.key_of({"cliente": "x"}) is None
+    assert customers.key_of({}) is None
+    assert prices.key_of({"sku": " a ", "preco1": "x"}) == (901, "a")
+    assert stock.key_of({"sku": "a"}) == (7, "a", "")
+    assert stock.key_of({"sku": "a", "lote": "L"}) == (7, "a", "L")
+    assert stock.key_of({"sku": "é" * 510, "lote": "𠀀" * 400}) is None
+    assert branches.key_of({"filial": -3}) == (-3,)
+
+
+def test_a_branch_without_a_version_has_version_0() -> None:
+    """Then the state that comes last stays."""
+    cleaner = Cleaner(BRANCHES, "")
+    unit = cleaner.new_unit(0)
+    cleaner.add(unit, [{"filial": 1, "nome": "A", "estado": "sp"}, {"filial": 1, "nome": "B", "cgc": "191"}])
+    row = dict(zip((field.column for field in BRANCHES.table.fields), unit.rows[(1,)], strict=False))
+    assert (row["name"], row["trans_id"], row["cnpj"], row["cnpj_valid"]) == ("B", 0, "191", False)
+
+
+def test_raw_is_switched_off_per_cleaner() -> None:
+    """The column stays and is NULL."""
+    cleaner = Cleaner(CUSTOMERS, "", keep_raw=False)
+    unit = cleaner.new_unit(0)
+    cleaner.add(unit, [_customer(1, novo=1, enderecos=[{"cod_endereco": 1, "novo": 1}])])
+    assert unit.rows[(1,)][-3] is None
+    assert unit.children["customer_address"][(1,)][0][-1] is None
+    cleaner = Cleaner(CUSTOMERS, "")
+    cleaner.add(unit, [_customer(1, novo=1)])
+    assert unit.rows[(1,)][-3] == '{"novo":1}'

@@ -16,22 +16,11 @@ _ENTRY = "1700000000000-0"
 
 def _admitted() -> Admitted:
     return Admitted(
-        7,
-        "shop-1",
-        "customers",
-        2,
-        _ENTRY,
-        5,
-        False,
-        0,
-        0.0,
-        False,
-        "millennium",
-        "http://x",
-        "basic",
-        b"",
-        (),
-    )
+        job_id=7, tenant_id="shop-1", kind="customers", attempt=2, entry=_ENTRY, fence=5,
+        full_read=False, accept_deletions=False, commits=0, late_seconds=0.0, taken_over=False,
+        connector="millennium", base_url="http://x", auth_mode="basic", credential=b"",
+        vitrines=(), branches=(), cursor_mode="trans_id",
+    )  # fmt: skip
 
 
 def _seen(state: State, *, attempt: int = 2, entry: str | None = None) -> Seen:
