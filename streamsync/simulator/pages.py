@@ -124,10 +124,12 @@ class Pages:
         if single or switches.unordered or switches.duplicate_rate:
             pieces = [row for rendered, first, last in spans for row in rendered.rows(first, last)]
             if switches.duplicate_rate:
-                pieces = _doubled(pieces, switches.duplicate_rate, overlay.listing.salt + start)
+                doubled = _doubled(pieces, switches.duplicate_rate, overlay.listing.salt + start)
+                pieces = doubled[: _most_rows(query, switches)]
+            rows = len(pieces)
         else:
             pieces = [rendered.part(first, last) for rendered, first, last in spans]
-        rows = max(stop - start, 0)
+            rows = max(stop - start, 0)
         self.world.page_served((tenant_id, method.entity, scope), rows)
         return _Read(pieces, rows, total)
 
