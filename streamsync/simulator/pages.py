@@ -126,9 +126,10 @@ class Pages:
             if switches.duplicate_rate:
                 doubled = _doubled(pieces, switches.duplicate_rate, overlay.listing.salt + start)
                 pieces = doubled[: _most_rows(query, switches)]
+            rows = len(pieces)
         else:
             pieces = [rendered.part(first, last) for rendered, first, last in spans]
-        rows = max(stop - start, 0)
+            rows = max(stop - start, 0)
         self.world.page_served((tenant_id, method.entity, scope), rows)
         return _Read(pieces, rows, total)
 

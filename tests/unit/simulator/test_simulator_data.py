@@ -18,7 +18,7 @@ from streamsync.simulator.data import ENTITIES, IMPORT_COLUMNS, TABLES, Populati
 from streamsync.simulator.dirt import Style
 from streamsync.simulator.listing import Listing
 from streamsync.simulator.record import encode
-from tests.unit.simulator import undirt
+from tests.unit.simulator import undirt, undirt_values
 
 SHOP = "shop-00001"
 SMALL = Population(seed=7, customers_per_tenant=60, products_per_tenant=40, fixed_sizes=True)
@@ -171,7 +171,7 @@ def test_truth_is_ordered_normalised_and_unique() -> None:
         for row in rows:
             for value in row.values():
                 if isinstance(value, str) and value:  # a stock row without a lot has an empty one
-                    assert value == undirt.text(value)
+                    assert value == undirt_values.text(value)
 
 
 def test_counts_are_those_of_the_truth() -> None:

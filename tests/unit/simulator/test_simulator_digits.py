@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamsync.simulator import digits
-from tests.unit.simulator import undirt
+from tests.unit.simulator import undirt_values as undirt
 
 
 def test_cpf_has_the_published_check_digits() -> None:
