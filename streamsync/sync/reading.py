@@ -73,7 +73,9 @@ class Reader:
         if self._step is _Step.PROBE:
             return self._probed(page)
         if page.cursor is None:
-            self._step, self.complete = _Step.OVER, True
+            # Nothing at all is an end only at the beginning. Later the overlap should have come again: either its
+            # records went just now, or the server had a bad moment, and nobody can tell the two apart.
+            self._step, self.complete = _Step.OVER, self.cursor == 0
             return None
         if self.moved:
             if self._last_short is not None and self._step is _Step.READ:

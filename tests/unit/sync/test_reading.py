@@ -195,6 +195,23 @@ async def test_a_change_between_end_and_probe_is_no_cut() -> None:
     assert reader.complete
 
 
+async def test_an_empty_answer_in_the_middle_is_no_proof_of_the_end() -> None:
+    """The overlap should have come again: such a read ends, and nothing may be deleted by it."""
+    server = Server(rows_of([1] * 9))
+    everything = server.page
+
+    async def empty_once(entity: Entity, scope: str, cursor: int, size: int | None) -> Page:
+        page = await everything(entity, scope, cursor, size)
+        return Page((), None, 0) if len(server.asked) == 3 else page
+
+    server.page = empty_once  # type: ignore[method-assign]
+    seen, reader = await read(server)
+    assert len(seen) < len(server.rows)
+    assert not reader.complete
+    _, reader = await read(Server({}))
+    assert reader.complete
+
+
 async def test_a_list_is_one_request() -> None:
     """Without a cursor everything is asked for at once, and nothing of it is kept back."""
     server = Server({1: 0, 2: 0}, kind=CursorKind.LIST)
