@@ -4,6 +4,8 @@ ALTER TABLE sync_state
     ADD COLUMN cursor_mode        text NOT NULL DEFAULT 'trans_id',
     ADD COLUMN full_read_job_id   bigint,
     ADD COLUMN full_read_cursor   bigint,
+    ADD COLUMN full_read_mode     text,
+    ADD COLUMN full_read_rows     bigint,
     ADD COLUMN full_read_at       timestamptz,
     ADD COLUMN deletions_withheld bigint NOT NULL DEFAULT 0,
     ADD COLUMN withheld_reason    text CHECK (withheld_reason IN ('threshold', 'incomplete')),
@@ -11,6 +13,8 @@ ALTER TABLE sync_state
 COMMENT ON COLUMN sync_state.cursor_mode IS 'what the cursor counts; a read in another mode is a full one';
 COMMENT ON COLUMN sync_state.full_read_job_id IS 'the job of the last full read';
 COMMENT ON COLUMN sync_state.full_read_cursor IS 'how far the full read under way has come; NULL: none is';
+COMMENT ON COLUMN sync_state.full_read_mode IS 'what full_read_cursor counts';
+COMMENT ON COLUMN sync_state.full_read_rows IS 'rows that lived when the full read began: what the threshold is a share of';
 COMMENT ON COLUMN sync_state.deletions_withheld IS 'rows that the last full read did not find and that were kept all the same';
 
 ALTER TABLE schedule_tick ADD COLUMN accept_deletions boolean NOT NULL DEFAULT false;

@@ -21,6 +21,13 @@ UPDATE job_run w
  WHERE o.state IN ('scheduled', 'retrying')
    AND w.tenant_id = j.tenant_id AND w.kind = j.kind AND w.state IN ('scheduled', 'retrying');
 
+-- name: read_again
+-- The one that waits again takes the other's wish for a full read over: what it has read in full it reads again.
+UPDATE sync_state s SET full_read_job_id = NULL
+  FROM job_run c
+ WHERE c.coalesced_into = ANY(%(job_ids)s::bigint[]) AND c.finished_at = now() AND c.full_read
+   AND s.tenant_id = c.tenant_id AND s.full_read_job_id = c.coalesced_into AND s.full_read_cursor IS NULL;
+
 -- name: settle
 -- Record how attempts ended. Returns those recorded, now or before; the others were lost to a newer claim.
 -- Outcome `deferred` counts what asked the ERP and was sent away; `put_off` is a claim that asked it nothing: its

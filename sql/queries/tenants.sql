@@ -91,7 +91,8 @@ SELECT credential, base_url FROM tenant WHERE tenant_id = %(tenant_id)s;
 UPDATE tenant
    SET credential = %(sealed)s, credential_id = %(credential_id)s, credential_set_at = clock_timestamp(),
        credential_refused_at = NULL, updated_at = now()
- WHERE tenant_id = %(tenant_id)s AND (%(before)s::bytea IS NULL OR credential = %(before)s)
+ WHERE tenant_id = %(tenant_id)s AND base_url = %(base_url)s
+   AND (%(before)s::bytea IS NULL OR credential = %(before)s)
 RETURNING tenant_id;
 
 -- name: credentials_by_tenant
@@ -106,7 +107,7 @@ RETURNING tenant_id;
 
 -- name: sync_states
 -- How far an entity of a tenant has been read, per scope.
-SELECT scope, cursor, cursor_mode, full_read_job_id, full_read_cursor, full_read_at, created_at
+SELECT scope, cursor, cursor_mode, full_read_job_id, full_read_cursor, full_read_mode, full_read_at, created_at
   FROM sync_state
  WHERE tenant_id = %(tenant_id)s AND entity = %(entity)s;
 

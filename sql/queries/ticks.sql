@@ -76,6 +76,11 @@ ON CONFLICT (tenant_id, kind) WHERE state IN ('scheduled', 'retrying') DO UPDATE
        due_at = CASE WHEN EXCLUDED.urgent THEN least(job_run.due_at, EXCLUDED.due_at) ELSE job_run.due_at END
 RETURNING job_id, tenant_id, attempt, due_at, xmax = 0 AS created;
 
+-- name: read_again
+-- A wish for a full read that is noted on a job which has done one already: it does it again.
+UPDATE sync_state SET full_read_job_id = NULL
+ WHERE full_read_cursor IS NULL AND full_read_job_id = ANY(%(job_ids)s::bigint[]) AND tenant_id = ANY(%(tenant_ids)s::text[]);
+
 -- name: note_coalesced
 -- How many of a tick's tenants had a job waiting.
 UPDATE schedule_tick SET coalesced = coalesced + %(coalesced)s WHERE tick_id = %(tick_id)s;

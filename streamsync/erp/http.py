@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -72,6 +73,8 @@ class ErpHttp:
             ),
             trust_env=False,
             follow_redirects=False,
+            # One client serves all tenants: a server's cookie must not answer one of them as another.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=httpx.Timeout(
                 settings.erp_read_timeout_seconds,
                 connect=settings.erp_connect_timeout_seconds,

@@ -64,13 +64,11 @@ class Rejected:
 @dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a full read: whether the ERP has surely shown everything, whether the operator accepts any number
-    of deletions, and the share of the scope's rows (in percent) beyond which he must. `of_all_scopes`: the share
-    of the tenant's rows instead, for a scope that has vanished as a whole."""
+    of deletions, and the share (in percent) of the scope's rows before the read beyond which he must."""
 
     complete: bool
     accept: bool
     threshold_percent: float
-    of_all_scopes: bool = False
 
 
 @dataclass(slots=True)
@@ -198,10 +196,14 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
     if full is None:
         message += [statements.drop_older, statements.merge, _CURSOR]
     else:
-        message += [full_read.BEGIN if full.begins else full_read.CONTINUE, full_read.seen_sql(unit.entity)]
+        message += [full_read.begin_sql(unit.entity) if full.begins else full_read.CONTINUE]
+        message += [full_read.seen_sql(unit.entity)]
         message += [statements.merge, full_read.POSITION]
         if finish is not None:
-            message += [full_read.finish_sql(unit.entity), full_read.FORGET]
+            message.append(full_read.finish_sql(unit.entity))
+            if unit.cursor_mode == "trans_id" and unit.cursor > 0:
+                message.append(full_read.lower_versions_sql(unit.entity))
+            message.append(full_read.FORGET)
     if rejects:
         message.append(_REJECTED)
     message.append(SQL("COMMIT"))
@@ -227,7 +229,6 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
             "complete": finish.complete,
             "accept": finish.accept,
             "threshold_percent": finish.threshold_percent,
-            "of_all_scopes": finish.of_all_scopes,
         }
     async with AsyncClientCursor(connection) as cursor:
         await cursor.execute(SQL(";\n").join(message), parameters)

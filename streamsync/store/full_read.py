@@ -1,8 +1,7 @@
 """Full reads: the keys seen, and at the end the rows that were not.
 
 All of it is part of a commit's message (see `store/commit.py`), so it stands or falls with the rows. Parameters
-beyond a commit's: `seen_keys` (of rejected records), `complete`, `accept`, `threshold_percent`, `of_all_scopes`,
-`cursor_mode`.
+beyond a commit's: `seen_keys` (of rejected records), `complete`, `accept`, `threshold_percent`, `cursor_mode`.
 """
 
 from __future__ import annotations
@@ -22,23 +21,16 @@ UNREADABLE_KEY = "\x1e"
 
 _HERE = SQL("tenant_id = %(tenant_id)s AND entity = %(entity)s AND scope = %(scope)s")
 
-#: The first commit of a full read forgets what another one saw, and puts the marker down.
-BEGIN = SQL(
-    "DELETE FROM full_read_seen WHERE {here};\n"
-    "INSERT INTO full_read_seen (tenant_id, entity, scope, key)"
-    " VALUES (%(tenant_id)s, %(entity)s, %(scope)s, '')"
-).format(here=_HERE)
-
 CONTINUE = SQL("SELECT full_read_stands(%(tenant_id)s, %(entity)s, %(scope)s, %(job_id)s)")
 
 #: How far it has come. The incremental cursor stays where it is until the end.
-POSITION = SQL(
-    "INSERT INTO sync_state AS s (tenant_id, entity, scope, cursor_mode, full_read_job_id, full_read_cursor)"
-    " VALUES (%(tenant_id)s, %(entity)s, %(scope)s, %(cursor_mode)s, %(job_id)s, %(cursor)s)"
-    " ON CONFLICT (tenant_id, entity, scope) DO UPDATE"
-    " SET full_read_job_id = EXCLUDED.full_read_job_id, full_read_cursor = EXCLUDED.full_read_cursor,"
-    " updated_at = now()"
+POSITION = SQL("UPDATE sync_state SET full_read_cursor = %(cursor)s, updated_at = now() WHERE {here}").format(
+    here=_HERE
 )
+
+
+#: An ERP that is asked by date does not list what has none.
+_DATED = SQL(" AND (%(cursor_mode)s <> 'date' OR t.source_updated_at IS NOT NULL)")
 
 
 def _key_columns(entity: Entity) -> list[str]:
@@ -53,6 +45,28 @@ def key_indexes(entity: Entity) -> list[int]:
 def _key(entity: Entity, prefix: str) -> Composed:
     parts = SQL(", ").join(SQL(prefix) + Identifier(name) for name in _key_columns(entity))
     return SQL("concat_ws({}, {})").format(Literal(KEY_SEPARATOR), parts)
+
+
+def _own_scope(entity: Entity) -> Composable:
+    if not entity.scope_column:
+        return SQL("")
+    return SQL(" AND t.{} = %(scope)s::bigint").format(Identifier(entity.scope_column))
+
+
+@cache
+def begin_sql(entity: Entity) -> Composed:
+    """The first commit of a full read: counts what lives, forgets what another one saw, puts the marker down."""
+    return SQL(
+        "INSERT INTO sync_state AS s (tenant_id, entity, scope, cursor_mode, full_read_job_id, full_read_cursor,"
+        " full_read_mode, full_read_rows)"
+        " SELECT %(tenant_id)s, %(entity)s, %(scope)s, %(cursor_mode)s, %(job_id)s, 0, %(cursor_mode)s, count(*)"
+        " FROM {table} t WHERE t.tenant_id = %(tenant_id)s{own_scope} AND t.deleted_at IS NULL"
+        " ON CONFLICT (tenant_id, entity, scope) DO UPDATE SET full_read_job_id = EXCLUDED.full_read_job_id,"
+        " full_read_cursor = 0, full_read_mode = EXCLUDED.full_read_mode, full_read_rows = EXCLUDED.full_read_rows;\n"
+        "DELETE FROM full_read_seen WHERE {here};\n"
+        "INSERT INTO full_read_seen (tenant_id, entity, scope, key)"
+        " VALUES (%(tenant_id)s, %(entity)s, %(scope)s, '')"
+    ).format(table=Identifier(entity.table.name), own_scope=_own_scope(entity), here=_HERE)
 
 
 @cache
@@ -71,12 +85,6 @@ def finish_sql(entity: Entity) -> Composed:
     """Marks what was not seen as deleted, its nested rows gone, if the read was complete and not too much is
     missing; then the cursor is where the full read ended, even if that is lower. Answers (deleted, withheld)."""
     table = entity.table
-    own_scope: Composable = SQL("")
-    all_scopes: Composable = SQL("")
-    if entity.scope_column:
-        scope = SQL("t.{} = %(scope)s::bigint").format(Identifier(entity.scope_column))
-        own_scope = SQL(" AND {}").format(scope)
-        all_scopes = SQL(" AND (%(of_all_scopes)s OR {})").format(scope)
     keys = SQL(", ").join(map(Identifier, table.key))
     same = SQL(" AND ").join(SQL("t.{0} = g.{0}").format(Identifier(name)) for name in table.key)
     nested = SQL("").join(
@@ -92,10 +100,9 @@ def finish_sql(entity: Entity) -> Composed:
         for child in entity.children
     )
     return SQL(
-        "WITH live AS (SELECT count(*) AS rows FROM {table} t"
-        " WHERE t.tenant_id = %(tenant_id)s{all_scopes} AND t.deleted_at IS NULL),"
+        "WITH live AS (SELECT full_read_rows AS rows FROM sync_state WHERE {here}),"
         " gone AS MATERIALIZED (SELECT {keys} FROM {table} t"
-        " WHERE t.tenant_id = %(tenant_id)s{own_scope} AND t.deleted_at IS NULL"
+        " WHERE t.tenant_id = %(tenant_id)s{own_scope} AND t.deleted_at IS NULL{dated}"
         " AND NOT EXISTS (SELECT 1 FROM full_read_seen f WHERE f.tenant_id = %(tenant_id)s"
         " AND f.entity = %(entity)s AND f.scope = %(scope)s AND f.key = {key})),"
         " missing AS (SELECT count(*) AS rows FROM gone),"
@@ -122,8 +129,13 @@ def finish_sql(entity: Entity) -> Composed:
         " SELECT deleted, withheld, reason FROM counted"
     ).format(
         table=Identifier(table.name),
-        own_scope=own_scope,
-        all_scopes=all_scopes,
+        own_scope=_own_scope(entity),
+        # An ERP that is asked by date does not list what has none.
+        dated=SQL(
+            " AND (%(cursor_mode)s <> 'date' OR t.source_updated_at IS NOT NULL)"
+            if entity.date_parameter
+            else ""
+        ),
         keys=keys,
         key=_key(entity, "t."),
         same=same,
@@ -131,6 +143,20 @@ def finish_sql(entity: Entity) -> Composed:
         nested=nested,
         here=_HERE,
         unreadable=Literal(UNREADABLE_KEY),
+    )
+
+
+@cache
+def lower_versions_sql(entity: Entity) -> Composed:
+    """What the read kept without having seen it may carry a trans_id from before the ERP went back: it would keep
+    newer records out. Usually there is none."""
+    return SQL(
+        "UPDATE {table} t SET {version} = %(cursor)s WHERE t.tenant_id = %(tenant_id)s{own_scope}"
+        " AND t.deleted_at IS NULL AND t.{version} > %(cursor)s"
+    ).format(
+        table=Identifier(entity.table.name),
+        version=Identifier(entity.version_column),
+        own_scope=_own_scope(entity),
     )
 
 

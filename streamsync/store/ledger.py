@@ -173,6 +173,7 @@ class Ledger:
         statements = (
             (query("settle", "lock_fences"), arrays),
             (query("settle", "coalesce_waiting"), arrays),
+            (query("settle", "read_again"), {"job_ids": arrays["job_ids"]}),
             (
                 query("settle", "settle"),
                 {
@@ -185,7 +186,7 @@ class Ledger:
                 },
             ),
         )
-        _, _, settled = await retry_conflicts(lambda: self._database.fetch_many(statements))
+        *_, settled = await retry_conflicts(lambda: self._database.fetch_many(statements))
         return {row["job_id"]: row["attempt"] for row in settled}
 
     async def release_taken_over(self, jobs: Sequence[tuple[int, int]], *, delay_ms: int) -> set[int]:

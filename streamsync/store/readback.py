@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psycopg.rows import DictRow
 from psycopg.sql import SQL, Identifier
 
-from streamsync.entity import Table
+from streamsync.entity import Entity, Table
 from streamsync.store.pool import Database
 
 
@@ -24,3 +24,14 @@ async def rows_of(database: Database, tenant_id: str, table: Table, columns: Seq
     async with database.connection() as connection:
         cursor = await connection.execute(statement)
         return await cursor.fetchall()
+
+
+async def living_by_scope(database: Database, tenant_id: str, entity: Entity) -> dict[str, int]:
+    """How many rows of an entity that is read per scope live, by scope."""
+    statement = SQL(
+        "SELECT {scope}::text AS scope, count(*) AS rows FROM {table}"
+        " WHERE tenant_id = {tenant_id} AND deleted_at IS NULL GROUP BY 1"
+    ).format(scope=Identifier(entity.scope_column), table=Identifier(entity.table.name), tenant_id=tenant_id)
+    async with database.connection() as connection:
+        cursor = await connection.execute(statement)
+        return {row["scope"]: row["rows"] for row in await cursor.fetchall()}

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsync.errors import ConfigurationError
-from streamsync.store.credentials import CredentialBox
+from streamsync.store.credentials import Credential, CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
 from streamsync.store.queries import query
+from streamsync.store.sqlstate import retry_conflicts
 
 #: The error class that marks.
 WRONG_PASSWORD: Final = "erp_wrong_password"  # noqa: S105
@@ -37,12 +38,19 @@ class Refusals:
         for row in rows:
             sealed = bytes(row["credential"])
             try:
-                if self.box.open(row["tenant_id"], sealed) == refused:
+                if _alike(self.box.open(row["tenant_id"], sealed)) == _alike(refused):
                     same.append((row["tenant_id"], sealed))
             except ConfigurationError:
                 continue  # its jobs fail for want of a key before they ask anything
-        marked = await self.database.fetch(
-            query("tenants", "mark_refused"),
-            {"tenant_ids": [tenant_id for tenant_id, _ in same], "sealed": [sealed for _, sealed in same]},
+        parameters = {
+            "tenant_ids": [tenant_id for tenant_id, _ in same], "sealed": [sealed for _, sealed in same],
+        }  # fmt: skip
+        marked = await retry_conflicts(
+            lambda: self.database.fetch(query("tenants", "mark_refused"), parameters)
         )
         return len(marked)
+
+
+def _alike(credential: Credential) -> tuple[str, str]:
+    """Users are one without regard to case, as in `credential_identity`."""
+    return credential.username.strip().casefold(), credential.password

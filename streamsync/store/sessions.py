@@ -37,6 +37,8 @@ class ErpSessions:
     async def store(self, session: str) -> None:
         """Remember a session before its first use. Raises LostLock where this claim no longer stands."""
         sealed = self.box.seal_session(self.job.credential_id, session)
+        # First: if it is not stored, or its answer is lost, `forget` means this session and no other.
+        self._sealed = sealed
         rows = await self.database.fetch(
             query("sessions", "store_session"),
             {
@@ -49,7 +51,6 @@ class ErpSessions:
         )
         if not rows:
             raise LostLock("a newer claim of this tenant exists")
-        self._sealed = sealed
 
     async def forget(self) -> None:
         """The session that was last stored, or found, is closed. A newer one of the credential stays."""

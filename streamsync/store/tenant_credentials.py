@@ -53,7 +53,7 @@ class Credentials:
             sealed = self._box.seal(tenant_id, Credential(user, password))
             parameters = {
                 "tenant_id": tenant_id, "sealed": sealed, "credential_id": credential_identity(base_url, user),
-                "before": before if username is None else None,
+                "base_url": base_url, "before": before if username is None else None,
             }  # fmt: skip
             if await self._database.fetch(query("tenants", "set_credential"), parameters):
                 return True

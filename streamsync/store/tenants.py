@@ -40,12 +40,13 @@ class NewTenant:
 @dataclass(frozen=True, slots=True)
 class SyncState:
     """How far a scope of an entity has been read. `full_read_cursor` is None unless a full read is under way;
-    `full_read_job_id` is the job of that one, or of the last one."""
+    `full_read_job_id` is the job of that one, or of the last one; `full_read_mode` what its cursor counts."""
 
     cursor: int
     cursor_mode: str
     full_read_job_id: int | None
     full_read_cursor: int | None
+    full_read_mode: str | None
     full_read_at: datetime | None
     created_at: datetime
 

@@ -148,6 +148,12 @@ class Ticks:
                 cursor = await connection.execute(query("ticks", "insert_jobs"), insert)
                 rows = await cursor.fetchall()
                 coalesced = sum(not row["created"] for row in rows)
+                if coalesced and tick.full_read:
+                    again = {
+                        "job_ids": [row["job_id"] for row in rows if not row["created"]],
+                        "tenant_ids": insert["tenant_ids"],
+                    }
+                    await connection.execute(query("ticks", "read_again"), again)
                 if coalesced:
                     note = {"tick_id": tick.tick_id, "coalesced": coalesced}
                     await connection.execute(query("ticks", "note_coalesced"), note)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -33,6 +34,7 @@ from streamsync.store.commit import Claim, Committed, Finish, FullStep, Unit, co
 from streamsync.store.credentials import CredentialBox
 from streamsync.store.ledger import Admitted
 from streamsync.store.pool import Database
+from streamsync.store.readback import living_by_scope
 from streamsync.store.sessions import ErpSessions
 from streamsync.store.sqlstate import FullReadLost
 from streamsync.store.tenants import SyncState, Tenants
@@ -131,9 +133,8 @@ class _Sync:
                     # PostgreSQL crashed and emptied its unlogged table.
                     await self._read(entity, scope, Plan(0, full=True, begins=True))
             if scopes.all_there_are:
-                for scope in sorted(states.keys() - set(scopes.names)):
-                    if self._plan(entity, states[scope]).full:
-                        await self._vanished(entity, scope)
+                gone = states.keys() - set(scopes.names)
+                await self._vanished(entity, [s for s in sorted(gone) if self._plan(entity, states[s]).full])
 
     def _plan(self, entity: Entity, state: SyncState | None) -> Plan:
         engine, job = self._engine, self._job
@@ -145,16 +146,21 @@ class _Sync:
             state, self._connector.cursor_kind(entity), job.job_id, full_wanted=job.full_read, full_due=due
         )
 
-    async def _vanished(self, entity: Entity, scope: str) -> None:
-        """A storefront or branch that the ERP no longer has: its rows are gone, within the threshold."""
-        unit = Cleaner(entity, scope).new_unit(0)
-        unit.cursor_mode = self._connector.cursor_kind(entity)
-        threshold = self._engine._settings.deletion_threshold_percent
-        finish = Finish(
-            complete=True, accept=self._job.accept_deletions, threshold_percent=threshold, of_all_scopes=True
-        )
-        unit.full = FullStep(begins=True, finish=finish)
-        await self._commit(unit)
+    async def _vanished(self, entity: Entity, scopes: Sequence[str]) -> None:
+        """Storefronts or branches that the ERP no longer has: their rows are gone. They are measured together, and
+        against all of the shop's rows, since each for itself is always gone as a whole."""
+        if not scopes:
+            return
+        living = await living_by_scope(self._engine._database, self._job.tenant_id, entity)
+        missing = sum(living.get(scope, 0) for scope in scopes)
+        percent = self._engine._settings.deletion_threshold_percent
+        within = missing * 100 <= percent * sum(living.values())
+        for scope in scopes:
+            unit = Cleaner(entity, scope).new_unit(0)
+            unit.cursor_mode = self._connector.cursor_kind(entity)
+            finish = Finish(complete=True, accept=within or self._job.accept_deletions, threshold_percent=0)
+            unit.full = FullStep(begins=True, finish=finish)
+            await self._commit(unit)
 
     async def _read(self, entity: Entity, scope: str, plan: Plan) -> None:
         """Read by plan to the end, committing on the way."""

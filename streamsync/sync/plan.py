@@ -40,8 +40,8 @@ def plan_read(
         return Plan(0)
     if own:
         if state.full_read_cursor is None:
-            return Plan(state.cursor)
-        return Plan(state.full_read_cursor, full=True)
+            return Plan(state.cursor) if state.cursor_mode == kind else anew
+        return Plan(state.full_read_cursor, full=True) if state.full_read_mode == kind else anew
     if full_wanted or full_due or state.cursor_mode != kind:
         return anew
     return Plan(state.cursor)

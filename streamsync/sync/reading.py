@@ -25,6 +25,10 @@ MAX_PAGE_SIZE: Final = 64_000
 #: No server is known to cut at fewer rows than this (25 is the smallest default seen).
 _SMALLEST_CUT: Final = 20
 
+#: So many answers in a row that are too short to have been cut are the end, though each brought something new: an
+#: ERP that changes a record per request would never let a read end.
+_TAIL: Final = 5
+
 
 class _Step(Enum):
     """What the next request is for."""
@@ -48,6 +52,7 @@ class Reader:
         #: Sizes of answers that were shorter than asked for and yet not the last.
         self._cuts: set[int] = set()
         self._last_short: int | None = None
+        self._tail = 0
         #: Where the next read goes on; grows with each page that makes progress.
         self.cursor = cursor
         #: Whether the last page made progress.
@@ -82,6 +87,9 @@ class Reader:
                 self._cuts.add(self._last_short)
             self.cursor = page.cursor
             self._step = _Step.READ
+            self._tail = self._tail + 1 if rows < min(_SMALLEST_CUT, asked) else 0
+            if self._tail == _TAIL:
+                self._step, self.complete = _Step.OVER, True
         elif rows >= asked:
             self._size *= 2
             if self._size > MAX_PAGE_SIZE:

@@ -58,13 +58,19 @@ class CancelRequested(Exception):
 class JobControl:
     """The engine's view of the worker: asked at each page boundary."""
 
-    def __init__(self, ledger: Ledger, job: Admitted, stop: asyncio.Event) -> None:
+    def __init__(self, ledger: Ledger, holding: Holding, job: Admitted, stop: asyncio.Event) -> None:
         self._ledger = ledger
+        self._holding = holding
         self._job = job
         self._stop = stop
 
     async def checkpoint(self) -> None:
-        """Ask the ledger whether the claim still stands. Raises LostLock or CancelRequested."""
+        """Ask the ledger whether the claim still stands. Raises LostLock, CancelRequested or HandBack."""
+        # A job that was told to stop may not have heard it: Python 3.11 can lose a cancellation in the pool.
+        if self._holding.stop is Stop.LOST:
+            raise LostLock("a newer claim of this tenant exists")
+        if self._holding.stop is not None:
+            raise HandBack("this job was told to stop")
         try:
             cancel = await self._ledger.claim_stands(self._job.job_id, self._job.fence)
         except StoreUnavailable:
@@ -155,7 +161,7 @@ class Executor:
 
     async def _outcome(self, holding: Holding, job: Admitted) -> Settlement | None:
         """Run the sync; None where the job was lost and nothing may be written."""
-        control = JobControl(self._ledger, job, self._stop)
+        control = JobControl(self._ledger, holding, job, self._stop)
 
         def ended(state: State, outcome: str, delay_ms: int = 0) -> Settlement:
             return Settlement(job.job_id, job.fence, state, outcome, delay_ms)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
-from streamsync.entity import Entity, Reading, Scope
+from streamsync.entity import Entity, FieldRejected, Reading, Scope
+from streamsync.erp import values as v
 from streamsync.erp.connector import Access, CursorKind, Page, Scopes, SessionStore
 from streamsync.erp.http import ErpHttp, host_of
 from streamsync.erp.millennium.cursors import dated, local_second, trans_ids
@@ -65,10 +66,17 @@ class Millennium:
 
     async def _list_scopes(self, method: str, key: str) -> Scopes:
         records, _ = await self._records(method, {})
-        scopes = sorted({number for row in records if type(number := row.get(key)) is int})
-        if not scopes:
+        scopes = set()
+        for row in records:
+            try:
+                scopes.add(v.integer(row.get(key)))
+            except FieldRejected:
+                scopes.add(None)
+        readable = sorted(number for number in scopes if number is not None)
+        if not readable:
             raise TransientError(f"erp_no_{key}", f"{self._host}: {method} lists none for this user")
-        return Scopes([str(scope) for scope in scopes], all_there_are=True)
+        # Where an id cannot be read, nobody knows whose it is: then none has vanished.
+        return Scopes([str(number) for number in readable], all_there_are=None not in scopes)
 
     def cursor_kind(self, entity: Entity) -> CursorKind:
         """trans_id, unless the tenant's server has none: then the date of change, or the whole list."""
@@ -97,6 +105,8 @@ class Millennium:
                 raise TransientError("erp_garbage", f"{entity.method}: no row carries a trans_id")
         else:
             seen = dated(records, entity.date_source)
+            if kind is CursorKind.DATE and records and not seen:
+                raise TransientError("erp_garbage", f"{entity.method}: no row carries a date of change")
         return Page(records, None if kind is CursorKind.LIST else max(seen, default=None), size_bytes)
 
     async def _records(self, method: str, parameters: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:

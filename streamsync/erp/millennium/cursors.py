@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,12 @@ from streamsync.entity import FieldRejected
 from streamsync.erp import values as v
 
 _BIGINT: Final = 2**63
+
+#: A date further ahead of us than any two clocks are apart is a mistake, and must not become the cursor.
+_AHEAD: Final = timedelta(days=2)
+
+#: Where a read by date begins: before any record.
+_BEGINNING: Final = "1900-01-01 00:00:00"
 
 #: The server's clock is Brasília's, even for shops elsewhere.
 _BRASILIA: Final = ZoneInfo("America/Sao_Paulo")
@@ -33,13 +39,14 @@ def dated(records: Iterable[dict[str, Any]], source: str) -> list[int]:
     the newer is known. A date that cannot be read is for the cleaning to quarantine.
     """
     found = []
+    latest = datetime.now(UTC) + _AHEAD
     for row in records:
         try:
             moment = v.timestamp(row.get(source)) if source else None
         except FieldRejected:
             moment = None
         milliseconds = None if moment is None else round(moment.timestamp() * 1000)
-        if milliseconds is not None:
+        if milliseconds is not None and moment is not None and moment <= latest:
             found.append(milliseconds)
         if row.get("trans_id") is None:
             row["trans_id"] = milliseconds or 0
@@ -48,6 +55,8 @@ def dated(records: Iterable[dict[str, Any]], source: str) -> list[int]:
 
 def local_second(milliseconds: int) -> str:
     """A cursor as the ERP reads a date parameter: local time, whole seconds."""
+    if milliseconds <= 0:
+        return _BEGINNING
     return (
         datetime.fromtimestamp(milliseconds // 1000, UTC).astimezone(_BRASILIA).strftime("%Y-%m-%d %H:%M:%S")
     )

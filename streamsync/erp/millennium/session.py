@@ -147,17 +147,34 @@ class WtsSession:
         if not self._looked:
             await self._close_left_open()
             self._looked = True
+        await self._log_in()
+        assert self._key is not None
+        await self._sessions.store(self._key)
+        return self._key
+
+    async def _log_in(self) -> None:
+        """Log in, and know the session by the time this ends: a login whose answer is on its way when the job is
+        cancelled has opened a session that somebody must close."""
+        login = asyncio.create_task(self._post_login(), name="login")
+        try:
+            await asyncio.shield(login)
+        except asyncio.CancelledError:
+            await asyncio.wait({login}, timeout=CLOSE_SECONDS)
+            if not login.done():
+                login.cancel()
+            elif not login.cancelled():
+                login.exception()  # seen: the cancellation is what counts
+            raise
+
+    async def _post_login(self) -> None:
         answer = await self._requests.http.post(
             _url(self._requests.access.base_url, "login"),
             headers={**self._requests.headers, "WTS-Authorization": self._login},
         )
         if answer.status != 200:
             raise self._requests.error(answer)
-        key = _key_of(answer.body)
+        self._key = _key_of(answer.body)  # from here on `close` ends it, whatever happens
         ERP_SESSIONS.labels(event="login").inc()
-        self._key = key  # from here on `close` ends it, whatever happens
-        await self._sessions.store(key)
-        return key
 
     async def _close_left_open(self) -> None:
         """Close what a dead worker left: this login might be refused as one too many."""

@@ -313,3 +313,19 @@ async def test_an_empty_answer_may_call_itself_packed() -> None:
         answer, _ = await _get(_quick(), _in_pieces(packed, 7, b"content-encoding: gzip\r\n"))
         assert isinstance(answer, Answer)
         assert answer.body == body
+
+
+async def test_a_cookie_goes_to_nobody() -> None:
+    """One client serves all shops: what a server sets for one must not answer another as the first."""
+
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nset-cookie: sid=first\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
+        )
+        await writer.drain()
+
+    async with _serving(talk) as (url, heads), ErpHttp(_quick()) as http:
+        for user in ("first", "second"):
+            await http.get(url, parameters={}, headers={}, auth=(user, "secret"))
+    assert len(heads) == 2
+    assert b"cookie" not in heads[1].lower()

@@ -23,6 +23,7 @@ from streamsync.errors import (
 )
 from streamsync.simulator.answers import RefusedError
 from streamsync.simulator.server import Simulator
+from tests.support import wait_until
 
 SHOP = "shop-00001"
 
@@ -216,6 +217,25 @@ async def test_a_cancelled_sync_logs_out(simulator: Simulator, http: ErpHttp, ca
         await task
     assert task.cancelled()
     assert (asked(simulator)[-1], open_sessions(simulator), kept.row) == (("logout", 200), 0, None)
+
+
+async def test_a_sync_that_is_cancelled_while_it_logs_in_logs_out(
+    simulator: Simulator, http: ErpHttp
+) -> None:
+    """The session whose id is on its way is open all the same: it is waited for, and closed."""
+    simulator.admin.fault("slow", SHOP, method="login", seconds=0.3)
+
+    async def sync() -> None:
+        async with connect(simulator, http, Kept()) as connector:
+            await page(connector)
+
+    task = asyncio.create_task(sync())
+    await wait_until(lambda: simulator.admin.requests(SHOP), description="the login on its way")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [method for method, _ in asked(simulator)] == ["login", "logout"]
+    assert open_sessions(simulator) == 0
 
 
 async def test_a_failing_sync_logs_out(simulator: Simulator, http: ErpHttp) -> None:

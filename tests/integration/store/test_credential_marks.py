@@ -48,7 +48,13 @@ async def test_exactly_the_refused_password_is_marked(database: Database) -> Non
     """Of those that share the user: not who has another password, another user, or an unreadable credential."""
     other_box = CredentialBox([generate_key()])
     await Tenants(database).put(
-        [shop("a"), shop("b"), shop("c", password="new"), shop("d", user="v"), shop("e", box=other_box)],
+        [
+            shop("a"),
+            shop("b", user="U"),
+            shop("c", password="new"),
+            shop("d", user="v"),
+            shop("e", box=other_box),
+        ],
         replace=False,
     )
     claim = await admit(database, await add_job(database, "a"))

@@ -216,3 +216,17 @@ async def test_unchanged_rows_are_not_written(shop: Shop) -> None:
             before = await (await connection.execute(look.encode())).fetchall()
             await shop.read_all(*ten(), finish=CAREFUL)
             assert await (await connection.execute(look.encode())).fetchall() == before
+
+
+async def test_what_the_read_itself_brings_does_not_widen_the_threshold(shop: Shop) -> None:
+    """A base URL that leads to another, bigger shop: all ten rows are missing, whatever came instead."""
+    others = [customer(n, 5) for n in range(100, 200)]
+    done = await shop.read_all(*others, finish=CAREFUL)
+    assert (done.inserted, done.deleted, done.withheld, done.reason) == (100, 0, 10, "threshold")
+
+
+async def test_what_was_kept_unseen_does_not_keep_newer_records_out(shop: Shop) -> None:
+    """After a restored backup the ERP gives the keys of rows that were kept, too, out again, with lower trans_ids."""
+    await shop.read_all(*ten(without=(1, 2, 3, 4), trans_id=1), finish=CAREFUL, cursor=2)
+    await shop.write(customer(1, 3, name="NEW"), cursor=3)
+    assert (await one(shop.database, "SELECT name FROM customer WHERE customer_id = 1"))["name"] == "NEW"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streamsync.errors import TransientError
-from streamsync.jobs import Job
-from streamsync.store.ledger import Admitted
+from streamsync.jobs import Job, State
+from streamsync.simulator.data import Population
+from streamsync.store.ledger import Admitted, Ledger, Settlement
 from streamsync.store.pool import Database
+from streamsync.store.ticks import Ticks
 from tests.integration.store.helpers import admit
 from tests.integration.sync.conftest import SHOP, Shop
 
@@ -106,3 +108,46 @@ async def test_rows_of_storefronts_that_the_operator_left_out_stay(shop: Shop) -
     await shop.database.fetch("UPDATE tenant SET vitrines = ARRAY[424242]")
     await shop.sync("products", full=True)
     assert await shop.row("SELECT count(*) AS n FROM product WHERE deleted_at IS NULL") == before
+
+
+async def test_a_wish_noted_on_a_job_that_has_read_in_full_is_carried_out(shop: Shop) -> None:
+    """It waits for a retry, its full read done and its deletions withheld; then the operator accepts them."""
+    await shop.sync()
+    shop.simulator.admin.world.delete(SHOP, "customers", 30)
+    admitted = await shop.claim(full=True)
+    await shop.run(admitted)
+    ledger = Ledger(shop.database)
+    assert await ledger.settle([Settlement(admitted.job_id, admitted.fence, State.RETRYING, "retrying")])
+    ticks = Ticks(shop.database, "operator")
+    tick_id = await ticks.add_manual_tick(
+        "customers", tenant_ids=[SHOP], urgent=True, full_read=True, accept_deletions=True
+    )
+    tick = await ticks.get(tick_id)
+    await ticks.write_page(tick, after="", dispatched="", due=[(SHOP, tick.scheduled_for)])
+    await shop.sync_again(admitted)
+    job = await shop.row("SELECT rows_deleted FROM job_run WHERE job_id = %(id)s", id=admitted.job_id)
+    assert job["rows_deleted"] == 30
+    await shop.check("customer", "customer_address", "customer_contact")
+
+
+class TestManyBranches:
+    """A shop with six branches."""
+
+    @pytest.fixture
+    def simulator_population(self) -> Population:
+        """Six branches of one size."""
+        return Population(
+            seed=7, customers_per_tenant=1, products_per_tenant=10, fixed_sizes=True, branches=6
+        )
+
+    async def test_vanished_scopes_are_measured_together(self, shop: Shop) -> None:
+        """One after the other each would be within the threshold of what is left."""
+        await shop.sync("products")
+        before = await shop.row("SELECT count(*) AS rows FROM stock")
+        shop.simulator.admin.world.delete(SHOP, "branches", 3)
+        await shop.sync("products", full=True, deletion_threshold_percent=30)
+        living = "SELECT count(*) AS rows FROM stock WHERE deleted_at IS NULL"
+        assert await shop.row(living) == before
+        await shop.sync("products", full=True, deletion_threshold_percent=60)
+        await shop.check("stock", "branch")
+        assert (await shop.row(living))["rows"] < before["rows"]

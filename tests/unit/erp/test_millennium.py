@@ -79,11 +79,13 @@ async def test_a_cursor_beyond_64_bits_moves_nothing(absurd: object) -> None:
 
 async def test_storefronts_come_from_the_tenant_or_from_the_erp() -> None:
     """Named ones are taken as they are; else all that the ERP lists, once each, in order."""
-    http = _Answers({"value": [{"vitrine": 9}, {"vitrine": 3}, {"vitrine": 9}, {"vitrine": None}]})
+    http = _Answers({"value": [{"vitrine": 9}, {"vitrine": "3"}, {"vitrine": 9.0}]})
     products = _connector(http).entity("products")
     assert await _connector(http).scopes(products) == Scopes(["3", "9"], all_there_are=True)
     assert await _connector(http, vitrines=(5, 4)).scopes(products) == Scopes(["5", "4"])
     assert await _connector(http).scopes(_connector(http).entity("customers")) == Scopes([""])
+    unsure = _Answers({"value": [{"vitrine": 9}, {"vitrine": None}, {"vitrine": "nine"}]})
+    assert await _connector(unsure).scopes(products) == Scopes(["9"])
     with pytest.raises(TransientError) as caught:
         await _connector(_Answers({})).scopes(products)
     assert caught.value.error_class == "erp_no_vitrine"

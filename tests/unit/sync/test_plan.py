@@ -20,10 +20,11 @@ def state(
     mode: str = "trans_id",
     job: int | None = None,
     full_cursor: int | None = None,
+    full_mode: str = "trans_id",
     full_at: datetime | None = None,
 ) -> SyncState:
     """A scope that was read before."""
-    return SyncState(cursor, mode, job, full_cursor, full_at, _NOW)
+    return SyncState(cursor, mode, job, full_cursor, full_mode, full_at, _NOW)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,9 @@ def state(
         (state(mode="date"), False, False, Plan(0, full=True, begins=True)),
         (state(job=_JOB, full_cursor=30), True, False, Plan(30, full=True)),  # a takeover goes on
         (state(job=_JOB, full_cursor=30), False, False, Plan(30, full=True)),
+        # a takeover that counts something else: the tenant's cursor mode was changed meanwhile
+        (state(job=_JOB, full_cursor=30, full_mode="date"), True, False, Plan(0, full=True, begins=True)),
+        (state(job=_JOB, mode="date"), False, False, Plan(0, full=True, begins=True)),
         (state(job=_JOB), True, True, Plan(50)),  # this job has done it
         (state(job=6, full_cursor=30), False, False, Plan(50)),  # another job's, which failed
         (state(job=6, full_cursor=30), True, False, Plan(0, full=True, begins=True)),

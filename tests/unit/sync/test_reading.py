@@ -212,6 +212,14 @@ async def test_an_empty_answer_in_the_middle_is_no_proof_of_the_end() -> None:
     assert reader.complete
 
 
+async def test_a_record_that_changes_with_every_request_does_not_keep_a_read_from_ending() -> None:
+    """Answers too short to have been cut are the end, even if each brings a change."""
+    server = Server(rows_of([1] * 9), changes=[5] * 10_000)
+    _, reader = await read(server)
+    assert len(server.asked) < 20
+    assert reader.complete
+
+
 async def test_a_list_is_one_request() -> None:
     """Without a cursor everything is asked for at once, and nothing of it is kept back."""
     server = Server({1: 0, 2: 0}, kind=CursorKind.LIST)
