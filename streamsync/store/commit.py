@@ -20,7 +20,7 @@ from psycopg.sql import SQL, Composable, Composed
 
 from streamsync.entity import Entity
 from streamsync.store import full_read
-from streamsync.store.merge import merge_sql
+from streamsync.store.merge import key_text, merge_sql
 from streamsync.store.pool import IDLE_IN_TRANSACTION_MS, Connection, Database
 from streamsync.store.sqlstate import AlreadyCommitted, retry_conflicts
 
@@ -242,12 +242,7 @@ async def _merge(connection: Connection, claim: Claim, unit: Unit) -> Committed:
 
 def _key_texts(entity: Entity, keys: Iterable[tuple[Any, ...] | None]) -> list[str]:
     indexes = full_read.key_indexes(entity)
-    return [
-        full_read.UNREADABLE_KEY
-        if key is None
-        else full_read.KEY_SEPARATOR.join(str(key[index]) for index in indexes)
-        for key in keys
-    ]
+    return [full_read.UNREADABLE_KEY if key is None else key_text(key, indexes) for key in keys]
 
 
 def _unique(rejects: list[dict[str, str]]) -> list[dict[str, str]]:

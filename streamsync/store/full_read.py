@@ -11,10 +11,7 @@ from functools import cache
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from streamsync.entity import Entity
-from streamsync.store.merge import stage_name
-
-#: Parts of a composite key, as text, are joined by a character that no cleaned text contains.
-KEY_SEPARATOR = "\x1f"
+from streamsync.store.merge import key_sql, stage_name
 
 #: Stands for a record whose key could not be read: after it nothing is provably gone.
 UNREADABLE_KEY = "\x1e"
@@ -43,8 +40,7 @@ def key_indexes(entity: Entity) -> list[int]:
 
 
 def _key(entity: Entity, prefix: str) -> Composed:
-    parts = SQL(", ").join(SQL(prefix) + Identifier(name) for name in _key_columns(entity))
-    return SQL("concat_ws({}, {})").format(Literal(KEY_SEPARATOR), parts)
+    return key_sql(_key_columns(entity), prefix)
 
 
 def _own_scope(entity: Entity) -> Composable:

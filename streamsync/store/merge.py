@@ -57,6 +57,16 @@ def _vanish_column(child: Table) -> str:
 _UNIT_SEPARATOR: Final = "\x1f"
 
 
+def key_text(row: Sequence[Any], indexes: Sequence[int]) -> str:
+    """A key of several columns as one text; `key_sql` is the same in PostgreSQL."""
+    return _UNIT_SEPARATOR.join(str(row[index]) for index in indexes)
+
+
+def key_sql(names: Sequence[str], prefix: str) -> Composed:
+    """The key in these columns as one text; `key_text` is the same here."""
+    return SQL("concat_ws(chr({}), {})").format(ord(_UNIT_SEPARATOR), _columns(tuple(names), prefix))
+
+
 def child_key(indexes: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
     """How a child's own key stands in its parent's staged list: as it is, or its parts as one text.
 
@@ -64,14 +74,14 @@ def child_key(indexes: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
     """
     if len(indexes) == 1:
         return itemgetter(indexes[0])
-    return lambda row: _UNIT_SEPARATOR.join(str(row[index]) for index in indexes)
+    return lambda row: key_text(row, indexes)
 
 
 def _own_key(child: Table, prefix: str) -> Composed:
     """The same of a row of the table."""
     if len(child.own_key) == 1:
         return _columns(child.own_key, prefix)
-    return SQL("concat_ws(chr({}), {})").format(ord(_UNIT_SEPARATOR), _columns(child.own_key, prefix))
+    return key_sql(child.own_key, prefix)
 
 
 def _own_key_type(child: Table) -> str:
